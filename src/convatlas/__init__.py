@@ -1,0 +1,45 @@
+"""convatlas: every landmark convolutional network, faithful to its paper.
+
+>>> import convatlas as ca
+>>> model = ca.create("lenet5_modern")
+>>> print(ca.analyze(model))
+
+The names below load what they need when first used: importing convatlas does not import torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from convatlas.analysis.claims import check_claims
+    from convatlas.analysis.report import analyze
+    from convatlas.catalog import find, variants
+    from convatlas.weights.store import create, load, save
+
+_HOMES = {
+    "analyze": "convatlas.analysis.report",
+    "check_claims": "convatlas.analysis.claims",
+    "create": "convatlas.weights.store",
+    "find": "convatlas.catalog",
+    "load": "convatlas.weights.store",
+    "save": "convatlas.weights.store",
+    "variants": "convatlas.catalog",
+}
+
+__all__ = ["__version__", "analyze", "check_claims", "create", "find", "load", "save", "variants"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module it lives in, at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'convatlas' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m convatlas` is the command `convatlas`."""
+
+from convatlas.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""One paper, one file: its spec, its blocks, its net, its variants."""

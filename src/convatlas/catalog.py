@@ -1,0 +1,91 @@
+"""Every architecture in one tuple, in order of publication; find one network of it, build it."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from convatlas.architectures import resnet
+from convatlas.card import Architecture, Variant
+from convatlas.errors import InputError, suggest, unknown
+
+ARCHITECTURES: tuple[Architecture, ...] = (resnet.ARCHITECTURE,)
+
+
+def variants() -> list[str]:
+    """Name every network, in order of publication.
+
+    Names given by a formula (`resnet<6n+2>_cifar`) are listed where the paper prints them; `find`
+    takes the others too.
+    """
+    return [name for architecture in ARCHITECTURES for name in architecture.variants]
+
+
+def find(name: str) -> tuple[Architecture, Variant]:
+    """Give the architecture and the variant of a network's name.
+
+    Raises:
+        UnknownNameError: (a KeyError) no such network; the message lists the nearest names.
+    """
+    for architecture in ARCHITECTURES:
+        if name in architecture.variants:
+            return architecture, architecture.variants[name]
+        if architecture.parse is not None:
+            variant = architecture.parse(name)
+            if variant is not None:
+                return architecture, variant
+    forms = [form for architecture in ARCHITECTURES for form in architecture.forms]
+    raise unknown("variant", name, [*variants(), *forms])
+
+
+def build(
+    name: str,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    **overrides: Any,
+) -> nn.Module:
+    """Build a network with fresh weights in its paper's initialization, in train mode.
+
+    Args:
+        name: One of `variants()`, or a name of the forms that `find` takes.
+        num_classes: Outputs of the last layer; the paper's when not given.
+        in_channels: Channels of the input; the paper's when not given.
+        overrides: Fields of the variant's spec to replace, such as `shortcut="A"`.
+
+    Returns:
+        The network; `model.created_as` is a dict of these arguments, which `convatlas.save` keeps.
+
+    Raises:
+        UnknownNameError: No such network or no such field.
+        InputError: A value that the network can't be built with.
+    """
+    architecture, variant = find(name)
+    spec = _overridden(name, variant.spec, overrides)
+    classes = variant.num_classes if num_classes is None else num_classes
+    channels = variant.input_shape[0] if in_channels is None else in_channels
+    for label, value in (("num_classes", classes), ("in_channels", channels)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{label} must be a whole number of at least 1, not {value!r}")
+    model = architecture.net(spec, num_classes=classes, in_channels=channels)
+    model.created_as = {
+        "name": name,
+        "num_classes": classes,
+        "in_channels": channels,
+        "overrides": overrides,
+    }
+    return model
+
+
+def build_meta(name: str, **arguments: Any) -> nn.Module:
+    """Build a network on the meta device: shapes only, nothing is allocated or drawn."""
+    with torch.device("meta"):
+        return build(name, **arguments)
+
+
+def _overridden(name: str, spec: Any, overrides: dict[str, Any]) -> Any:
+    allowed = [f.name for f in fields(spec)] if is_dataclass(spec) else []
+    for key in overrides:
+        if key not in allowed:
+            raise InputError(f"{name} has no option {key!r}{suggest(key, allowed)}")
+    return replace(spec, **overrides)

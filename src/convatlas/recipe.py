@@ -1,0 +1,120 @@
+"""The nouns of training: a recipe, its optimizer and its augmentation. Data only, no torch."""
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+from convatlas.data.augment import Augmentation
+from convatlas.errors import InputError, unknown
+from convatlas.schedules import Constant, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class SGD:
+    """Stochastic gradient descent with momentum, as torch defines it."""
+
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RMSProp:
+    """RMSProp (Tieleman & Hinton 2012); `eps` is added outside the root, as in torch."""
+
+    lr: float
+    decay: float = 0.9
+    momentum: float = 0.0
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Adam:
+    """Adam (Kingma & Ba 2015); weight decay is decoupled (Loshchilov & Hutter 2019)."""
+
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+
+Optimizer = SGD | RMSProp | Adam
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network was trained.
+
+    Attributes:
+        where: The section of the paper that says so, or why it is our own.
+        batch_size: Images a step.
+        epochs: Passes over the training set.
+        optimizer: Its rate is multiplied by `schedule` at every step.
+        schedule: See `convatlas.schedules`.
+        augment: Applied to each training image in this order, before the preprocessing.
+        loss: A name in `convatlas.train.losses`.
+        label_smoothing: Weight of the uniform distribution in the target (Szegedy et al. 2015).
+        resize_shorter: Test images are resized to this shorter side, then cropped to the
+            network's input; None: stretched to the network's input.
+        deviations: What we do differently from the paper.
+    """
+
+    where: str
+    batch_size: int
+    epochs: int
+    optimizer: Optimizer
+    schedule: Schedule = Constant()
+    augment: tuple[Augmentation, ...] = ()
+    loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
+    resize_shorter: int | None = None
+    deviations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and rates that can't train."""
+        for name in ("batch_size", "epochs"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if not 0 < self.optimizer.lr < float("inf"):
+            raise InputError(f"optimizer.lr must be a positive number, not {self.optimizer.lr!r}")
+
+
+def override(recipe: Any, changes: dict[str, Any]) -> Any:
+    """Replace fields of a recipe by dotted name: `{"epochs": 2, "optimizer.lr": 0.1}`.
+
+    Raises:
+        UnknownNameError: No such field; the message lists near ones.
+        InputError: The value has another type than the field's.
+    """
+    for name, value in changes.items():
+        recipe = _replaced(recipe, name, name.split("."), value)
+    return recipe
+
+
+def _replaced(data: Any, name: str, path: list[str], value: Any) -> Any:
+    allowed = [f.name for f in fields(data)] if is_dataclass(data) else []
+    if path[0] not in allowed:
+        raise unknown("recipe field", name, allowed)
+    old = getattr(data, path[0])
+    if len(path) > 1:
+        new = _replaced(old, name, path[1:], value)
+    elif is_dataclass(old):
+        parts = ", ".join(f"{name}.{f.name}" for f in fields(old))
+        raise InputError(f"{name} has parts; set one of them: {parts}")
+    else:
+        new = _converted(name, old, value)
+    return replace(data, **{path[0]: new})
+
+
+def _converted(name: str, old: Any, value: Any) -> Any:
+    if old is None or value is None:
+        return value
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(old, tuple) and isinstance(value, (list, tuple)):
+        return tuple(value)
+    if type(value) is not type(old):
+        raise InputError(f"{name} takes a {type(old).__name__} such as {old!r}, not {value!r}")
+    return value

@@ -1,0 +1,1 @@
+"""How each paper trained its networks: the same file names, data only."""

@@ -1,0 +1,111 @@
+"""Learning-rate schedules: frozen data that answers `schedule(epoch) -> factor`.
+
+An epoch is a float: 2.5 is the middle of the third epoch. The learning rate of a step is the
+recipe's rate times the factor.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """What turns an epoch into a factor of the learning rate."""
+
+    def __call__(self, epoch: float) -> float:
+        """Give the factor at `epoch`, counted from 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same rate throughout."""
+
+    def __call__(self, epoch: float) -> float:  # noqa: ARG002
+        """Give 1."""
+        return 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Multiply by `factor` at each of `epochs`."""
+
+    epochs: tuple[float, ...]
+    factor: float = 0.1
+
+    def __call__(self, epoch: float) -> float:
+        """Give factor ** (how many of `epochs` have been reached)."""
+        return self.factor ** sum(epoch >= at for at in self.epochs)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """One factor for each span of epochs, as a paper's table lists them."""
+
+    until: tuple[float, ...]  # the epoch at which each factor ends; the last one goes on
+    factors: tuple[float, ...]
+
+    def __call__(self, epoch: float) -> float:
+        """Give the factor of the span that `epoch` lies in."""
+        for end, factor in zip(self.until, self.factors, strict=True):
+            if epoch < end:
+                return factor
+        return self.factors[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """Half a cosine from 1 down to `final` over `epochs` (Loshchilov & Hutter 2017, eq. 5)."""
+
+    epochs: float
+    final: float = 0.0
+
+    def __call__(self, epoch: float) -> float:
+        """Give final + (1 - final) (1 + cos(pi epoch / epochs)) / 2."""
+        part = min(max(epoch / self.epochs, 0.0), 1.0)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * part)) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """Rise linearly from `start` to 1 over `epochs`, then follow `then` on its own clock."""
+
+    epochs: float
+    then: Schedule
+    start: float = 0.0
+
+    def __call__(self, epoch: float) -> float:
+        """Give the ramp, and after it `then(epoch - epochs)`."""
+        if epoch < self.epochs:
+            return self.start + (1 - self.start) * epoch / self.epochs
+        return self.then(epoch - self.epochs)
+
+
+@dataclass(frozen=True, slots=True)
+class OnPlateau:
+    """Multiply by `factor` when the validation error has not fallen for `patience` epochs.
+
+    The only schedule that looks at results: the training loop passes the validation errors so
+    far, one an epoch, to `drops`, and multiplies.
+    """
+
+    patience: int = 5
+    factor: float = 0.1
+    max_drops: int = 3
+
+    def __call__(self, epoch: float) -> float:  # noqa: ARG002
+        """Give 1: the drops depend on results, see `drops`."""
+        return 1.0
+
+    def drops(self, errors: list[float]) -> int:
+        """Count how often the rate has been cut after these validation errors."""
+        best, waited, count = math.inf, 0, 0
+        for error in errors:
+            if error < best:
+                best, waited = error, 0
+                continue
+            waited += 1
+            if waited >= self.patience and count < self.max_drops:
+                waited, count = 0, count + 1
+        return count

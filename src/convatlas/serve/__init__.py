@@ -1,0 +1,1 @@
+"""A trained network answering questions: image in, class names out."""

@@ -1,0 +1,1 @@
+"""What a network sees: one method, one file."""

@@ -1,0 +1,1 @@
+"""Weights in files: the store, and keys of other libraries."""
