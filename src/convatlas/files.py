@@ -3,14 +3,14 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from convatlas.errors import FileError
 
 
 @contextlib.contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path) -> Generator[Path]:
     """Give a path to write to; rename it to `path` once the block has ended without an error.
 
     The old file stays as it was until the new one is complete and on the disk. Missing folders

@@ -38,6 +38,8 @@ class ConvNorm(nn.Sequential):
 class Classifier(nn.Sequential):
     """Global average pooling and one linear layer: (N, C, H, W) -> (N, num_classes)."""
 
+    fc: nn.Linear
+
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__(
             OrderedDict[str, nn.Module](

@@ -79,8 +79,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         code = _fail("stopped", debug, 130)
     except click.ClickException as error:
-        verb = f" {error.ctx.info_name}" if _has_verb(error) else ""
-        code = _fail(" ".join(error.format_message().split()), debug, 2, verb)
+        code = _fail(" ".join(error.format_message().split()), debug, 2, _verb(error))
     except UserError as error:
         code = _fail(str(error), debug, 2)
     except BrokenPipeError:
@@ -92,9 +91,9 @@ def main(args: list[str] | None = None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _has_verb(error: click.ClickException) -> bool:
+def _verb(error: click.ClickException) -> str:
     ctx = getattr(error, "ctx", None)
-    return ctx is not None and ctx.parent is not None
+    return f" {ctx.info_name}" if ctx is not None and ctx.parent is not None else ""
 
 
 def _fail(message: str, debug: bool, code: int, verb: str = "") -> int:
