@@ -1,0 +1,52 @@
+# make demo: from a bare clone to a trained, explained network.  make test: the tests.
+# Both need Python 3.11 or newer and nothing else; the first call makes .venv and installs into it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check format test test-slow clean
+SHELL := /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO := runs/demo
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "convatlas needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing convatlas into .venv (once, about a minute) ..."
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## Train LeNet-5 on real digits, test it, explain it
+	@$(BIN)/convatlas show lenet5_modern
+	@$(BIN)/convatlas claims lenet5_modern
+	@$(BIN)/convatlas train lenet5_modern --data digits --seeds 5 --out $(DEMO) --resume
+	@$(BIN)/convatlas predict $(DEMO) examples/images/digit-3.png
+	@$(BIN)/convatlas visualize gradcam $(DEMO) examples/images/digit-3.png --out $(DEMO)/gradcam.png
+	@echo
+	@echo "Open the report:  $(DEMO)/report.html"
+	@echo "Then try:         $(BIN)/convatlas show resnet50"
+	@echo "                  $(BIN)/convatlas claims vgg16"
+	@echo "                  $(BIN)/convatlas train resnet20_cifar --data digits --epochs 5"
+
+check: $(READY) ## Format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/ty check
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Rewrite the code in the project's format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+test: $(READY) ## The tests; under three minutes on two cores
+	@$(BIN)/python -m pytest -n 2
+
+test-slow: $(READY) ## The tests and the slow ones
+	@$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+
+clean: ## Remove what the other targets made, but not runs/
+	@rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
