@@ -29,7 +29,7 @@ class Variant(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Architecture(Generic[S]):
-    """A published family of networks.
+    r"""A published family of networks.
 
     Attributes:
         paper: Where it was published.
@@ -38,8 +38,9 @@ class Architecture(Generic[S]):
         deviations: Known differences from the paper that hold for every variant.
         parse: Reads a name given by a formula, such as `resnet62_cifar`, or returns None.
         forms: The shapes of such names, for messages and docs: `("resnet<6n+2>_cifar",)`.
-        layer_names: The paper's or the ledger's name of a layer -> a pattern of our module
-            names, where they differ; see `convatlas.analysis.find_layer`.
+        layer_names: Where a layer has another name in the claims than in our network: a regular
+            expression that the whole of that name matches -> our dotted name, in which `\1` is
+            its first group: `{r"block(\d)_pool": r"stages.block\1.pool\1"}`.
     """
 
     paper: Paper

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from convatlas.architectures import resnet
+from convatlas.architectures import resnet, vgg
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
 
-ARCHITECTURES: tuple[Architecture, ...] = (resnet.ARCHITECTURE,)
+ARCHITECTURES: tuple[Architecture, ...] = (vgg.ARCHITECTURE, resnet.ARCHITECTURE)
 
 
 def variants() -> list[str]:
