@@ -18,10 +18,15 @@ def test_text_is_written_with_its_folders(tmp_path: Path) -> None:
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="half way"), whole_file(path) as aside:
-        aside.write_bytes(b"ne")
-        assert path.read_bytes() == b"old"
-        raise RuntimeError("half way")
+
+    def interrupted() -> None:
+        with whole_file(path) as aside:
+            aside.write_bytes(b"ne")
+            assert path.read_bytes() == b"old"
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -45,7 +50,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
 
 def test_a_folder_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(FileError, match="can't write .*runs/demo.txt: "):
+    with pytest.raises(FileError, match=r"can't write .*runs/demo\.txt: "):
         write_text(tmp_path / "runs" / "demo.txt", "x")
 
 
