@@ -17,7 +17,7 @@ from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.layers import Classifier, ConvNorm, check_images, he_normal_
 
-Shortcut = Literal["A", "B", "C"]  # section 3.3; None: a plain net
+Shortcut = Literal["A", "B", "C"]  # section 4.1; None: a plain net
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,28 @@ class ResNetSpec:
     stem: Literal["imagenet", "cifar"] = "imagenet"
     shortcut: Shortcut | None = "B"
 
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built with."""
+        if self.shortcut not in ("A", "B", "C", None):
+            raise InputError(
+                f"shortcut is 'A', 'B', 'C' or None for a plain net, not {self.shortcut!r}"
+            )
+        if self.stem not in ("imagenet", "cifar"):
+            raise InputError(f"stem is 'imagenet' or 'cifar', not {self.stem!r}")
+        if len(self.blocks) != len(self.widths) or not self.blocks or min(self.blocks) < 1:
+            raise InputError(
+                f"blocks and widths have one number of at least 1 for each stage; "
+                f"got {self.blocks} and {self.widths}"
+            )
+
 
 class ZeroPadShortcut(nn.Module):
     """Option A: every `stride`-th pixel, then zero channels; no parameters (section 3.3)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
+        if out_channels < in_channels:
+            raise InputError(f"option A can't lead {in_channels} channels into {out_channels}")
         self.stride, self.padding = stride, out_channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,13 +68,7 @@ class ZeroPadShortcut(nn.Module):
 def make_shortcut(
     in_channels: int, out_channels: int, stride: int, shortcut: Shortcut | None
 ) -> nn.Module | None:
-    """Build the shortcut of a block by the options of section 3.3; None: a plain net has none.
-
-    Raises:
-        InputError: `shortcut` is none of the options.
-    """
-    if shortcut not in ("A", "B", "C", None):
-        raise InputError(f"shortcut is 'A', 'B', 'C' or None for a plain net, not {shortcut!r}")
+    """Build the shortcut of a block by the options of section 4.1; None: a plain net has none."""
     if shortcut is None:
         return None
     if shortcut != "C" and stride == 1 and in_channels == out_channels:
@@ -178,10 +188,13 @@ class ResNet(nn.Module):
 
 
 def _imagenet(
-    block: Callable[..., nn.Module], blocks: tuple[int, ...], expansion: int = 1
+    block: Callable[..., nn.Module],
+    blocks: tuple[int, ...],
+    expansion: int = 1,
+    deviation: str = "",
 ) -> Variant[ResNetSpec]:
     """A column of Table 1."""
-    return Variant(ResNetSpec(block, blocks, expansion=expansion))
+    return Variant(ResNetSpec(block, blocks, expansion=expansion), deviation=deviation)
 
 
 def _cifar(n: int, shortcut: Shortcut | None = "A") -> Variant[ResNetSpec]:
@@ -197,7 +210,7 @@ def _plain(variant: Variant[ResNetSpec]) -> Variant[ResNetSpec]:
 def _v1_5(blocks: tuple[int, ...]) -> Variant[ResNetSpec]:
     block = partial(Bottleneck, stride_on="3x3")
     deviation = "v1.5: the stride is on the 3x3 convolution, not on the first 1x1."
-    return replace(_imagenet(block, blocks, expansion=4), deviation=deviation)
+    return _imagenet(block, blocks, expansion=4, deviation=deviation)
 
 
 def parse(name: str) -> Variant[ResNetSpec] | None:
@@ -211,6 +224,11 @@ def parse(name: str) -> Variant[ResNetSpec] | None:
     return _cifar(n, "A" if found[1] == "resnet" else None)
 
 
+_OPTION_B = (
+    "Projections where the size changes (option B), as in every library; Table 2 prints option "
+    "A: shortcut='A'."
+)
+
 ARCHITECTURE = Architecture(
     Paper(
         "Deep Residual Learning for Image Recognition",
@@ -220,8 +238,8 @@ ARCHITECTURE = Architecture(
     ),
     ResNet,
     {
-        "resnet18": _imagenet(BasicBlock, (2, 2, 2, 2)),
-        "resnet34": _imagenet(BasicBlock, (3, 4, 6, 3)),
+        "resnet18": _imagenet(BasicBlock, (2, 2, 2, 2), deviation=_OPTION_B),
+        "resnet34": _imagenet(BasicBlock, (3, 4, 6, 3), deviation=_OPTION_B),
         "resnet50": _imagenet(Bottleneck, (3, 4, 6, 3), expansion=4),
         "resnet101": _imagenet(Bottleneck, (3, 4, 23, 3), expansion=4),
         "resnet152": _imagenet(Bottleneck, (3, 8, 36, 3), expansion=4),
@@ -242,12 +260,11 @@ ARCHITECTURE = Architecture(
         "plain56_cifar": _cifar(9, None),
     },
     deviations=(
-        "resnet18 and resnet34 use projection shortcuts where the size changes (option B of "
-        "Table 3, as every library does); Table 2 prints option A: shortcut='A'.",
         "conv1 has no bias; of the authors' Caffe models ResNet-50 has one, 101 and 152 have not.",
-        "The max pooling of the stem is padded by 1; Caffe pads at the far edge only. Both give "
-        "56x56 maps.",
+        "ImageNet nets: the max pooling of the stem is padded by 1; Caffe pads at the far edge "
+        "only. Both give 56x56 maps.",
     ),
     parse=parse,
     forms=("resnet<6n+2>_cifar", "plain<6n+2>_cifar"),
+    layer_names={r"conv1": r"stem.conv1"},
 )
