@@ -1,5 +1,6 @@
 """Every architecture in one tuple, in order of publication; find one network of it, build it."""
 
+import operator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -62,11 +63,8 @@ def build(
     """
     architecture, variant = find(name)
     spec = _overridden(name, variant.spec, overrides)
-    classes = variant.num_classes if num_classes is None else num_classes
-    channels = variant.input_shape[0] if in_channels is None else in_channels
-    for label, value in (("num_classes", classes), ("in_channels", channels)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{label} must be a whole number of at least 1, not {value!r}")
+    classes = _count("num_classes", variant.num_classes if num_classes is None else num_classes)
+    channels = _count("in_channels", variant.input_shape[0] if in_channels is None else in_channels)
     model = architecture.net(spec, num_classes=classes, in_channels=channels)
     model.created_as = {
         "name": name,
@@ -81,6 +79,13 @@ def build_meta(name: str, **arguments: Any) -> nn.Module:
     """Build a network on the meta device: shapes only, nothing is allocated or drawn."""
     with torch.device("meta"):
         return build(name, **arguments)
+
+
+def _count(label: str, value: Any) -> int:
+    """Take whole numbers of any library, such as the length that NumPy counts."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise InputError(f"{label} must be a whole number of at least 1, not {value!r}")
+    return operator.index(value)
 
 
 def _overridden(name: str, spec: Any, overrides: dict[str, Any]) -> Any:
