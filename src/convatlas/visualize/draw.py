@@ -1,0 +1,147 @@
+"""Pictures of heat maps: colours, overlays and figures, drawn with Pillow alone."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from convatlas.errors import InputError
+
+# Nine equidistant values of the "inferno" map (van der Walt and Smith 2015, public domain). Its
+# lightness grows evenly, so it reads the same in grey and for every form of colour blindness.
+_ANCHORS = "000004 210c4a 57106e 8a226a bc3754 e45a31 f98e09 f9cb35 fcffa4"
+_MAP = np.array([list(bytes.fromhex(anchor)) for anchor in _ANCHORS.split()], dtype=np.float64)
+
+_OPACITY = 0.62  # of the heat over the image: both stay readable on black and on white
+_PANEL = 448  # longer side of a picture in a figure, pixels
+_MARGIN = 40
+_GAP = 28
+_BAR = 22  # width of the colour bar
+_LEAST_BAR = 140  # its height beside a flat picture
+_LEAST_COLUMN = 180  # of a picture and its caption
+_LEAST_WIDTH = 560  # of the heading above a narrow picture
+_INK, _QUIET, _PAPER = (28, 30, 34), (104, 108, 116), (255, 255, 255)
+
+
+def colours(values: ArrayLike | Tensor) -> NDArray[np.uint8]:
+    """Give the colours of values from 0 (black) over purple and orange to 1 (pale yellow).
+
+    Args:
+        values: Any shape; values outside [0, 1] get the colour of the nearer end.
+
+    Returns:
+        RGB, uint8, (..., 3).
+    """
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    at = np.linspace(0.0, 1.0, len(_MAP))
+    channels = [np.interp(array.astype(np.float64), at, _MAP[:, c]) for c in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def overlay(image: Image.Image, heat: Tensor) -> Image.Image:
+    """Lay the colours of a heat map over a grey version of an image.
+
+    The image turns grey so that every colour in the picture means heat.
+
+    Args:
+        image: Any mode.
+        heat: Values in [0, 1], (H, W); resized to the image (bilinear) where sizes differ.
+
+    Returns:
+        RGB, of the image's size.
+    """
+    grey = image.convert("L").convert("RGB")
+    return Image.blend(grey, Image.fromarray(colours(_resized(heat, image.size))), _OPACITY)
+
+
+def enlarged(image: Image.Image, longer_side: int) -> Image.Image:
+    """Resize an image so that its longer side is `longer_side` or, when enlarged, just below.
+
+    A small image grows by a whole factor and keeps its pixels visible: smoothing would show
+    detail that the network never saw.
+    """
+    factor = longer_side / max(image.size)
+    if factor >= 1:
+        width, height = (side * int(factor) for side in image.size)
+        return image.resize((width, height), Image.Resampling.NEAREST)
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def figure(image: Image.Image, heat: Tensor, title: str, subtitle: str = "") -> Image.Image:
+    """Show an image beside its heat map, with a colour bar and a title.
+
+    Args:
+        image: What the network saw.
+        heat: Values in [0, 1], (H, W), as `grad_cam` gives them.
+        title: What is shown; long titles are broken into lines.
+        subtitle: In smaller letters below.
+
+    Returns:
+        RGB, for a screen or a page.
+    """
+    panel = enlarged(image.convert("RGB"), _PANEL)
+    column = max(panel.width, _LEAST_COLUMN) + _GAP
+    content = max(2 * column + _BAR + 44, _LEAST_WIDTH)
+    bar = max(panel.height, _LEAST_BAR)
+    heading = _heading(title, subtitle, content)
+    top = _MARGIN + sum(height for *_, height in heading) + 46
+    canvas = Image.new("RGB", (content + 2 * _MARGIN, top + bar + _MARGIN), _PAPER)
+    pen = ImageDraw.Draw(canvas)
+    y = _MARGIN
+    for line, size, colour, height in heading:
+        pen.text((_MARGIN, y), line, fill=colour, font=ImageFont.load_default(size))
+        y += height
+    seen = f"input, {image.width} x {image.height}"
+    x = _MARGIN
+    for picture, caption in ((panel, seen), (overlay(panel, heat), "evidence for the class")):
+        pen.text((x, top - 12), caption, fill=_QUIET, font=ImageFont.load_default(17), anchor="ls")
+        canvas.paste(picture, (x, top))
+        x += column
+    _colour_bar(canvas, (x, top), bar)
+    return canvas
+
+
+def _heading(
+    title: str, subtitle: str, width: int
+) -> list[tuple[str, int, tuple[int, int, int], int]]:
+    """Give each line of the heading with its font size, colour and height."""
+    lines = [(line, 28, _INK, 38) for line in _wrapped(title, 28, width)]
+    return lines + [(line, 19, _QUIET, 28) for line in _wrapped(subtitle, 19, width)]
+
+
+def _wrapped(text: str, size: int, width: int) -> list[str]:
+    """Break `text` between words into lines of at most `width` pixels."""
+    font = ImageFont.load_default(size)
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int) -> None:
+    """Draw the colours from 1 (top) to 0 and name their values."""
+    ramp = colours(np.linspace(1.0, 0.0, height)[:, None].repeat(_BAR, axis=1))
+    canvas.paste(Image.fromarray(ramp), corner)
+    pen = ImageDraw.Draw(canvas)
+    x, top = corner
+    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = top + round((1 - value) * (height - 1))
+        pen.line((x + _BAR, y, x + _BAR + 5, y), fill=_QUIET)
+        pen.text(
+            (x + _BAR + 10, y),
+            f"{value:g}",
+            fill=_QUIET,
+            font=ImageFont.load_default(15),
+            anchor="lm",
+        )
+
+
+def _resized(heat: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    if heat.dim() != 2:
+        raise InputError(f"a heat map is (H, W); got {tuple(heat.shape)}")
+    values = heat.detach().cpu().float().numpy()
+    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
