@@ -1,7 +1,8 @@
 """The nouns of training: a recipe, its optimizer and its augmentation. Data only, no torch."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from convatlas.data.augment import Augmentation
 from convatlas.errors import InputError, unknown
@@ -55,6 +56,8 @@ class Recipe:
         augment: Applied to each training image in this order, before the preprocessing.
         loss: A name in `convatlas.train.losses`.
         label_smoothing: Weight of the uniform distribution in the target (Szegedy et al. 2015).
+        ema: Decay of an exponential moving average of the weights, which is then what is
+            validated, tested and kept (Polyak & Juditsky 1992); None: the weights themselves.
         resize_shorter: Test images are resized to this shorter side, then cropped to the
             network's input; None: stretched to the network's input.
         deviations: What we do differently from the paper.
@@ -68,6 +71,7 @@ class Recipe:
     augment: tuple[Augmentation, ...] = ()
     loss: str = "cross_entropy"
     label_smoothing: float = 0.0
+    ema: float | None = None
     resize_shorter: int | None = None
     deviations: tuple[str, ...] = ()
 
@@ -79,6 +83,17 @@ class Recipe:
                 raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
         if not 0 < self.optimizer.lr < float("inf"):
             raise InputError(f"optimizer.lr must be a positive number, not {self.optimizer.lr!r}")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing must be in [0, 1), not {self.label_smoothing!r}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"ema must be between 0 and 1, or null for none, not {self.ema!r}")
+
+    def lasting(self, epochs: int) -> "Recipe":
+        """Give the same recipe for another number of epochs, its schedule stretched to match."""
+        if not isinstance(epochs, int) or epochs < 1:
+            raise InputError(f"epochs must be a whole number of at least 1, not {epochs!r}")
+        schedule = self.schedule.stretched(epochs / self.epochs)
+        return replace(self, epochs=epochs, schedule=schedule)
 
 
 def override(recipe: Any, changes: dict[str, Any]) -> Any:
@@ -93,8 +108,16 @@ def override(recipe: Any, changes: dict[str, Any]) -> Any:
     return recipe
 
 
+def to_dict(data: Any) -> Any:
+    """Give a recipe, or a part of one, as JSON can hold it; `kind` is the name of its class."""
+    if is_dataclass(data):
+        values = {f.name: to_dict(getattr(data, f.name)) for f in fields(data)}
+        return {"kind": type(data).__name__, **values}
+    return [to_dict(part) for part in data] if isinstance(data, tuple) else data
+
+
 def _replaced(data: Any, name: str, path: list[str], value: Any) -> Any:
-    allowed = [f.name for f in fields(data)] if is_dataclass(data) else []
+    allowed = {f.name: f.type for f in fields(data)} if is_dataclass(data) else {}
     if path[0] not in allowed:
         raise unknown("recipe field", name, allowed)
     old = getattr(data, path[0])
@@ -104,17 +127,22 @@ def _replaced(data: Any, name: str, path: list[str], value: Any) -> Any:
         parts = ", ".join(f"{name}.{f.name}" for f in fields(old))
         raise InputError(f"{name} has parts; set one of them: {parts}")
     else:
-        new = _converted(name, old, value)
+        new = _converted(name, allowed[path[0]], old, value)
     return replace(data, **{path[0]: new})
 
 
-def _converted(name: str, old: Any, value: Any) -> Any:
-    if old is None or value is None:
-        return value
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(old, tuple) and isinstance(value, (list, tuple)):
-        return tuple(value)
-    if type(value) is not type(old):
-        raise InputError(f"{name} takes a {type(old).__name__} such as {old!r}, not {value!r}")
+def _converted(name: str, declared: Any, old: Any, value: Any) -> Any:
+    if isinstance(value, list):
+        value = tuple(value)
+    if isinstance(old, tuple) and old and isinstance(value, tuple):
+        kind = float if isinstance(old[0], (int, float)) else type(old[0])
+        return tuple(_converted(name, kind, old[0], part) for part in value)
+    kinds = get_args(declared) if isinstance(declared, UnionType) else (type(old),)
+    if declared is float:
+        kinds = (float,)
+    if float in kinds and type(value) is int:
+        value = float(value)
+    if type(value) not in kinds:
+        takes = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise InputError(f"{name} takes {takes}, such as {old!r}; got {value!r}")
     return value

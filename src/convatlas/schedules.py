@@ -5,8 +5,8 @@ recipe's rate times the factor.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, runtime_checkable
 
 
 @runtime_checkable
@@ -17,6 +17,10 @@ class Schedule(Protocol):
         """Give the factor at `epoch`, counted from 0."""
         ...
 
+    def stretched(self, factor: float) -> "Schedule":
+        """Give the schedule of a run that takes `factor` times as many epochs."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Constant:
@@ -25,6 +29,10 @@ class Constant:
     def __call__(self, epoch: float) -> float:  # noqa: ARG002
         """Give 1."""
         return 1.0
+
+    def stretched(self, factor: float) -> Self:  # noqa: ARG002
+        """Give itself."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,10 @@ class Steps:
     def __call__(self, epoch: float) -> float:
         """Give factor ** (how many of `epochs` have been reached)."""
         return self.factor ** sum(epoch >= at for at in self.epochs)
+
+    def stretched(self, factor: float) -> Self:
+        """Move every step."""
+        return replace(self, epochs=tuple(epoch * factor for epoch in self.epochs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,10 @@ class Levels:
                 return factor
         return self.factors[-1]
 
+    def stretched(self, factor: float) -> Self:
+        """Move the end of every span."""
+        return replace(self, until=tuple(epoch * factor for epoch in self.until))
+
 
 @dataclass(frozen=True, slots=True)
 class Cosine:
@@ -65,6 +81,10 @@ class Cosine:
         """Give final + (1 - final) (1 + cos(pi epoch / epochs)) / 2."""
         part = min(max(epoch / self.epochs, 0.0), 1.0)
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * part)) / 2
+
+    def stretched(self, factor: float) -> Self:
+        """Move the end."""
+        return replace(self, epochs=self.epochs * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +100,10 @@ class Warmup:
         if epoch < self.epochs:
             return self.start + (1 - self.start) * epoch / self.epochs
         return self.then(epoch - self.epochs)
+
+    def stretched(self, factor: float) -> Self:
+        """Stretch the ramp and what follows it."""
+        return replace(self, epochs=self.epochs * factor, then=self.then.stretched(factor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +121,10 @@ class OnPlateau:
     def __call__(self, epoch: float) -> float:  # noqa: ARG002
         """Give 1: the drops depend on results, see `drops`."""
         return 1.0
+
+    def stretched(self, factor: float) -> Self:  # noqa: ARG002
+        """Give itself: a plateau is as long as it is, however long the run."""
+        return self
 
     def drops(self, errors: list[float]) -> int:
         """Count how often the rate has been cut after these validation errors."""
