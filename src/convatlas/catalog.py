@@ -7,11 +7,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from convatlas.architectures import resnet, vgg
+from convatlas.architectures import resnet, squeezenet, vgg
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
 
-ARCHITECTURES: tuple[Architecture, ...] = (vgg.ARCHITECTURE, resnet.ARCHITECTURE)
+ARCHITECTURES: tuple[Architecture, ...] = (
+    vgg.ARCHITECTURE,
+    resnet.ARCHITECTURE,
+    squeezenet.ARCHITECTURE,
+)
 
 
 def variants() -> list[str]:
