@@ -247,9 +247,14 @@ class PcaColor:
 
 
 def shorter_side_to(image: Image.Image, shorter: int) -> tuple[int, int]:
-    """Give the (height, width) of `image` scaled so that its shorter side is `shorter` pixels."""
-    factor = shorter / min(image.size)
-    return max(shorter, round(image.height * factor)), max(shorter, round(image.width * factor))
+    """Give the (height, width) of `image` scaled so that its shorter side is `shorter` pixels.
+
+    The longer side is cut to whole pixels, as torchvision does.
+    """
+    height, width = image.height, image.width
+    if height < width:
+        return shorter, int(shorter * width / height)
+    return int(shorter * height / width), shorter
 
 
 def _stretched(

@@ -1,0 +1,111 @@
+"""Picture files and odd colour modes, made plain: "L" or "RGB", upright, eight bits."""
+
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from convatlas.errors import FileError, InputError
+
+MAX_PIXELS = 178_956_970  # half a gigabyte in RGB; Pillow refuses files beyond this size too
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Read the first picture of a file as people see it: mode "L" or "RGB", turned upright.
+
+    Any format that Pillow reads, but EPS, for which it would start another program. Colours and
+    transparency are made plain by `plain`; a broken EXIF block counts as none.
+
+    Raises:
+        FileError: Missing, no picture, cut off, broken, or of more than `MAX_PIXELS` pixels.
+    """
+    path = Path(path)
+    _check_is_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata: the picture counts
+            return plain(_decoded(path))
+    except FileError:
+        raise
+    except UnidentifiedImageError as error:
+        raise FileError(f"{path} is no picture in a format that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise FileError(f"{path} has more than {MAX_PIXELS} pixels") from error
+    except Exception as error:  # Pillow's readers raise errors of any type on broken files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FileError(f"{path} can't be read as a picture: {reason}") from error
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Give `image` in mode "L" or "RGB".
+
+    Transparent parts are shown on white. 16-bit greys are scaled from 0..65535, floating-point
+    greys from 0..1.
+
+    Raises:
+        InputError: Greys of 32 bits outside these ranges: nobody can know what is white.
+    """
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode.startswith(("I", "F")):
+        return _eight_bits(image)
+    if image.has_transparency_data:
+        return _on_white(image)
+    return image.convert("RGB")
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise FileError(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise FileError(
+            f"can't read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if stat.S_ISDIR(mode):
+        raise FileError(f"{path} is a folder, not a picture")
+    if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
+        raise FileError(f"{path} is not a regular file")
+
+
+def _decoded(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        if image.format == "EPS":
+            raise FileError(f"{path} is PostScript; convert it to PNG or JPEG first")
+        if image.width * image.height > MAX_PIXELS:
+            raise FileError(f"{path} has {image.width}x{image.height} pixels, above {MAX_PIXELS}")
+        if not image.width or not image.height:
+            raise FileError(f"{path} has {image.width}x{image.height} pixels")
+        image.load()
+        return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken EXIF block, of which Pillow complains with errors of any type
+        return image.copy()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    white = 1.0 if image.mode.startswith("F") else 65535.0
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= white):  # also true of NaN
+        raise InputError(
+            f"the greys lie in {low:g}..{high:g}; 8-bit, 16-bit or 0..1 floating-point greys "
+            "have a known white"
+        )
+    return Image.fromarray((values * (255 / white)).round().astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    grey = image.mode in ("LA", "La")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("L" if grey else "RGB")

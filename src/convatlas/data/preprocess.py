@@ -1,0 +1,158 @@
+"""From a picture to what a network takes, and back. It travels with the weights."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from convatlas.data.augment import RESAMPLING, Interpolation, shorter_side_to
+from convatlas.data.images import plain
+from convatlas.errors import InputError, suggest
+
+MODES = {1: "L", 3: "RGB"}  # by number of channels
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a picture becomes a tensor: in which size, and x = (value / 255 - mean) / std.
+
+    Attributes:
+        size: Height and width that the network takes.
+        mean: Per channel, for values in [0, 1]; one channel is grey, three are RGB.
+        std: Likewise.
+        resize_shorter: Resize the shorter side to this and crop the centre, as torchvision does;
+            None: stretch.
+        interpolation: Of the resizing, with anti-aliasing when it shrinks.
+        border: Width of a black border around the picture, in pixels of `size`: the picture gets
+            what is left of `size`. LeCun et al. 1998 centre digits of 28x28 in 32x32: border 2.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize_shorter: int | None = None
+    interpolation: Interpolation = "bilinear"
+    border: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no picture can be brought to."""
+        if len(self.mean) not in MODES or len(self.std) != len(self.mean):
+            raise InputError(
+                f"preprocessing takes a mean and a std for 1 or 3 channels, not {self.mean!r} and "
+                f"{self.std!r}"
+            )
+        if not all(std > 0 for std in self.std):
+            raise InputError(f"preprocessing takes a std above 0, not {self.std!r}")
+        if self.interpolation not in RESAMPLING:
+            raise InputError(
+                f"no interpolation {self.interpolation!r}{suggest(self.interpolation, RESAMPLING)}"
+            )
+        if self.border < 0 or min(self._inner) < 1:
+            raise InputError(
+                f"no picture fits a size of {self.size} with a border of {self.border}"
+            )
+        if self.resize_shorter is not None and self.resize_shorter < max(self._inner):
+            raise InputError(
+                f"resize_shorter={self.resize_shorter} is too small for a crop of "
+                f"{self._inner[0]}x{self._inner[1]}"
+            )
+
+    @property
+    def mode(self) -> str:
+        """Pillow's name of the colour mode: "L" or "RGB"."""
+        return MODES[len(self.mean)]
+
+    @property
+    def _inner(self) -> tuple[int, int]:
+        height, width = self.size
+        return height - 2 * self.border, width - 2 * self.border
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Turn any picture into a tensor (C, H, W), float32."""
+        return self.tensor(self.resized(image))
+
+    def resized(self, image: Image.Image) -> Image.Image:
+        """Bring a picture to the network's size and colour mode; still a picture."""
+        image = plain(image).convert(self.mode)
+        resampling = RESAMPLING[self.interpolation]
+        height, width = self._inner
+        if self.resize_shorter is None:
+            image = image.resize((width, height), resampling)
+        else:
+            rows, columns = shorter_side_to(image, self.resize_shorter)
+            # round() and this order of halves are torchvision's, on which published weights stand
+            top, left = round((rows - height) / 2), round((columns - width) / 2)
+            image = image.resize((columns, rows), resampling)
+            image = image.crop((left, top, left + width, top + height))
+        return ImageOps.expand(image, self.border) if self.border else image
+
+    def tensor(self, image: Image.Image) -> Tensor:
+        """Turn a picture of exactly the network's size and mode into a tensor (C, H, W).
+
+        Raises:
+            InputError: The picture has another size or mode.
+        """
+        height, width = self.size
+        if image.size != (width, height) or image.mode != self.mode:
+            raise InputError(
+                f"expected a picture of {height}x{width} in mode {self.mode}, got "
+                f"{image.height}x{image.width} in mode {image.mode}; see resized()"
+            )
+        return self.normalized(torch.from_numpy(np.array(image)).view(1, height, width, -1))[0]
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Turn pixels (N, H, W, C), uint8, into images (N, C, H, W), float32."""
+        images = pixels.permute(0, 3, 1, 2).contiguous().to(torch.float32)
+        return images.div_(255).sub_(_column(self.mean)).div_(_column(self.std))
+
+    def image(self, tensor: Tensor) -> Image.Image:
+        """Turn a tensor (C, H, W) back into the picture it was made of, cut to 0..255.
+
+        Raises:
+            InputError: The tensor has another number of dimensions or of channels.
+        """
+        if tensor.dim() != 3 or tensor.shape[0] != len(self.mean):
+            raise InputError(
+                f"expected a tensor ({len(self.mean)}, H, W), got {tuple(tensor.shape)}"
+            )
+        values = tensor.detach().to("cpu", torch.float32) * _column(self.std) + _column(self.mean)
+        pixels = values.mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        return Image.fromarray(
+            pixels[:, :, 0] if self.mode == "L" else np.ascontiguousarray(pixels)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields as JSON takes them; `from_dict` reads them back."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
+        """Read what `to_dict` gave; fields with a default may be absent.
+
+        Raises:
+            InputError: A field is unknown, missing or of the wrong kind.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in data:
+            if name not in known:
+                raise InputError(f"preprocessing has no field {name!r}{suggest(name, known)}")
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
+        try:
+            return cls(**values)
+        except InputError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise InputError(f"not a preprocessing: {dict(data)!r}: {error}") from error
+
+
+def _column(values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
