@@ -87,6 +87,9 @@ class Recipe:
             raise InputError(f"label_smoothing must be in [0, 1), not {self.label_smoothing!r}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema must be between 0 and 1, or null for none, not {self.ema!r}")
+        for op in self.augment:
+            if not isinstance(op, Augmentation):
+                raise InputError(f"augment takes augmentations such as Flip(), not {op!r}")
 
     def lasting(self, epochs: int) -> "Recipe":
         """Give the same recipe for another number of epochs, its schedule stretched to match."""
@@ -119,7 +122,8 @@ def to_dict(data: Any) -> Any:
 def _replaced(data: Any, name: str, path: list[str], value: Any) -> Any:
     allowed = {f.name: f.type for f in fields(data)} if is_dataclass(data) else {}
     if path[0] not in allowed:
-        raise unknown("recipe field", name, allowed)
+        prefix = name.removesuffix(".".join(path))
+        raise unknown("recipe field", name, [prefix + field for field in allowed])
     old = getattr(data, path[0])
     if len(path) > 1:
         new = _replaced(old, name, path[1:], value)

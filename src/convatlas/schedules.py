@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Protocol, Self, runtime_checkable
 
+from convatlas.errors import InputError
+
 
 @runtime_checkable
 class Schedule(Protocol):
@@ -58,6 +60,15 @@ class Levels:
     until: tuple[float, ...]  # the epoch at which each factor ends; the last one goes on
     factors: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse spans without a factor, and spans that end before they begin."""
+        if not self.until or len(self.until) != len(self.factors):
+            raise InputError(
+                f"until and factors must be equally long, not {self.until} and {self.factors}"
+            )
+        if list(self.until) != sorted(self.until):
+            raise InputError(f"until must rise, not {self.until}")
+
     def __call__(self, epoch: float) -> float:
         """Give the factor of the span that `epoch` lies in."""
         for end, factor in zip(self.until, self.factors, strict=True):
@@ -77,6 +88,11 @@ class Cosine:
     epochs: float
     final: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse a cosine without length."""
+        if not self.epochs > 0:
+            raise InputError(f"a cosine takes more than 0 epochs, not {self.epochs!r}")
+
     def __call__(self, epoch: float) -> float:
         """Give final + (1 - final) (1 + cos(pi epoch / epochs)) / 2."""
         part = min(max(epoch / self.epochs, 0.0), 1.0)
@@ -94,6 +110,11 @@ class Warmup:
     epochs: float
     then: Schedule
     start: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a ramp that ends before it begins."""
+        if not self.epochs >= 0:
+            raise InputError(f"a warm-up takes at least 0 epochs, not {self.epochs!r}")
 
     def __call__(self, epoch: float) -> float:
         """Give the ramp, and after it `then(epoch - epochs)`."""
@@ -117,6 +138,11 @@ class OnPlateau:
     patience: int = 5
     factor: float = 0.1
     max_drops: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse to cut the rate without waiting."""
+        if not self.patience >= 1:
+            raise InputError(f"patience must be at least 1 epoch, not {self.patience!r}")
 
     def __call__(self, epoch: float) -> float:  # noqa: ARG002
         """Give 1: the drops depend on results, see `drops`."""
