@@ -100,7 +100,7 @@ def test_modes_are_restored_module_by_module() -> None:
 
 def test_modes_are_restored_after_an_error() -> None:
     class Broken(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, _x: Tensor) -> Tensor:
             raise RuntimeError("no forward")
 
     model = Broken().train()
