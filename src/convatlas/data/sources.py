@@ -4,20 +4,43 @@ from pathlib import Path
 
 from convatlas.data.card import DataCard, Source
 from convatlas.data.digits import open_digits
+from convatlas.data.download import Progress
+from convatlas.data.folder import open_folder
+from convatlas.data.mnist import FASHION_MNIST, MNIST, open_idx
 from convatlas.data.splits import Split
-from convatlas.errors import unknown
+from convatlas.errors import InputError, unknown
 
-__all__ = ["DataCard", "Source", "Split", "open_source"]
+__all__ = ["FORMS", "DataCard", "Source", "Split", "open_source"]
 
-FORMS = ("digits",)
+FORMS = ("digits", "mnist", "fashion-mnist", "folder:PATH")
 
 
-def open_source(text: str, *, root: Path | None = None, seed: int = 0) -> Source:
+def open_source(
+    text: str, *, root: Path | None = None, seed: int = 0, progress: Progress | None = None
+) -> Source:
     """Open a source of images.
+
+    Args:
+        text: One of `FORMS`.
+        root: Where the files of the source lie; None: the cache, into which MNIST and
+            Fashion-MNIST are downloaded, and the working directory for a folder.
+        seed: Of the split of a folder that has none of its own. It isn't the seed of a run: a
+            network is tested on the split that it was trained with.
+        progress: Told of downloads.
 
     Raises:
         UnknownNameError: There is no such source; the message names the nearest.
+        FileError: Its files are missing, damaged or not what they should be.
     """
-    if text == "digits":
-        return open_digits()
+    match text.partition(":"):
+        case ("digits", "", ""):
+            return open_digits()
+        case ("mnist", "", ""):
+            return open_idx(MNIST, root, progress)
+        case ("fashion-mnist", "", ""):
+            return open_idx(FASHION_MNIST, root, progress)
+        case ("folder", ":", path):
+            if not path:
+                raise InputError("folder: takes a path, such as folder:my/pictures")
+            return open_folder((root or Path()) / Path(path).expanduser(), seed)
     raise unknown("data source", text, FORMS)

@@ -1,0 +1,200 @@
+"""A folder of pictures, one folder a class: what torchvision's `ImageFolder` reads."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from convatlas.data.card import IMAGENET_MEAN, IMAGENET_STD, DataCard, Source
+from convatlas.data.images import read_image
+from convatlas.data.splits import stratified_order
+from convatlas.errors import FileError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+HELD_OUT = 0.1  # part of a training set that is kept for validation, and of a whole for testing
+
+
+@dataclass(frozen=True, eq=False)
+class FolderSplit:
+    """Pictures in files, read when they are asked for.
+
+    Attributes:
+        folder: Where the source lies.
+        files: Path of each picture below `folder`.
+        labels: The class of each.
+    """
+
+    folder: Path
+    files: Sequence[str]
+    labels: list[int]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def image(self, i: int) -> Image.Image:
+        """Read picture `i`.
+
+        Raises:
+            FileError: It can't be read.
+        """
+        return read_image(self.folder / self.files[i])
+
+    def label(self, i: int) -> int:
+        """Give the class of picture `i`."""
+        return self.labels[i]
+
+    def name(self, i: int) -> str:
+        """Give the path of picture `i` below the folder."""
+        return self.files[i]
+
+    def part(self, indices: np.ndarray) -> "FolderSplit":
+        """Give the split of these pictures, in this order."""
+        chosen = indices.tolist()
+        return FolderSplit(
+            self.folder, [self.files[i] for i in chosen], [self.labels[i] for i in chosen]
+        )
+
+
+def open_folder(folder: Path, seed: int = 0) -> Source:
+    """Open a folder of pictures, in one of three layouts.
+
+    - `train/`, `val/` and `test/`, each with a folder a class: as they are.
+    - `train/` and one of `val/` and `test/`: that one is the test split, which is read once, at
+      the end; a tenth of `train/` is for validation.
+    - A folder a class and no more: 80 % for training, 10 % for validation, 10 % for testing.
+
+    Classes are sorted by name. Folders inside a class are searched too; names that begin with a
+    dot are passed over.
+
+    Args:
+        folder: The folder.
+        seed: Of the stratified split, where one is drawn. Two seeds give two test splits: a
+            network must be tested with the one it was trained with.
+
+    Raises:
+        FileError: There is no such folder, or its classes can't be learnt from.
+    """
+    inside = _folders(folder)
+    held_out = [name for name in ("val", "test") if name in inside]
+    if "train" not in inside:
+        if held_out == inside and inside:
+            raise FileError(f"{folder} has {held_out[0]}/ but no train/")
+        classes, whole = _scan(folder, "", inside, least=2)
+        return Source(_card(folder, classes), *_dealt(folder, whole, seed))
+    if not held_out:
+        raise FileError(f"{folder} has train/ but neither val/ nor test/")
+    classes, train = _scan(folder, "train", _folders(folder / "train"), least=2)
+    others = []
+    for name in held_out:
+        other_classes, split = _scan(folder, name, _folders(folder / name), least=1)
+        _check_same(folder, classes, name, other_classes)
+        others.append(split)
+    if len(others) == 1:
+        order = stratified_order(train.labels, seed)
+        cut = len(order) - max(1, round(HELD_OUT * len(order)))
+        others.insert(0, train.part(order[cut:]))
+        train = train.part(order[:cut])
+    return Source(_card(folder, classes), train, *others)
+
+
+def _card(folder: Path, classes: list[str]) -> DataCard:
+    return DataCard(
+        name=f"folder:{folder}",
+        title=folder.resolve().name,
+        classes=tuple(classes),
+        channels=3,
+        image_size=None,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        interpolation="bilinear",
+        citation="",
+        licence="",
+        url="",
+    )
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        entries = sorted(folder.iterdir())
+    except FileNotFoundError as error:
+        raise FileError(f"there is no folder {folder}") from error
+    except OSError as error:
+        raise FileError(f"can't read {folder}: {error.strerror or error}") from error
+    if not entries:
+        raise FileError(f"{folder} is empty")
+    return [entry.name for entry in entries if entry.is_dir() and entry.name[0] != "."]
+
+
+def _scan(
+    folder: Path, split: str, classes: list[str], least: int
+) -> tuple[list[str], FolderSplit]:
+    place = folder / split
+    found = {name: _pictures(folder, place / name) for name in classes}
+    if not any(found.values()):
+        raise FileError(
+            f"{place} has no pictures in class folders (files that end in {', '.join(EXTENSIONS)})"
+        )
+    if len(classes) < 2:
+        raise FileError(f"{place} has one class only, {classes[0]!r}: there is nothing to tell")
+    for name, files in found.items():
+        if len(files) < least:
+            raise FileError(
+                f"class {name!r} in {place} has {len(files)} pictures; it needs {least} or more"
+            )
+    files = [file for name in classes for file in found[name]]
+    labels = [label for label, name in enumerate(classes) for _ in found[name]]
+    return classes, FolderSplit(folder, files, labels)
+
+
+def _pictures(folder: Path, start: Path) -> list[str]:
+    found, seen = [], set()
+    for place, folders, files in os.walk(start, followlinks=True, onerror=_refuse):
+        real = Path(place).resolve()
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if name[0] != "."]
+        inside = Path(place).relative_to(folder)
+        found += [
+            str(inside / name)
+            for name in files
+            if name[0] != "." and name.lower().endswith(EXTENSIONS)
+        ]
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise FileError(f"can't read {error.filename}: {error.strerror or error}") from error
+
+
+def _check_same(folder: Path, train: list[str], name: str, other: list[str]) -> None:
+    missing, extra = sorted(set(train) - set(other)), sorted(set(other) - set(train))
+    parts = []
+    if missing:
+        parts.append(f"{name}/ lacks {', '.join(missing)}")
+    if extra:
+        parts.append(f"train/ lacks {', '.join(extra)}")
+    if parts:
+        raise FileError(f"the classes in {folder} differ: {'; '.join(parts)}")
+
+
+def _dealt(folder: Path, whole: FolderSplit, seed: int) -> list[FolderSplit]:
+    """Deal each class out, so that even a small one is tested."""
+    order = stratified_order(whole.labels, seed)
+    labels = np.asarray(whole.labels)[order]
+    hands: list[list[np.ndarray]] = [[], [], []]
+    for label in np.unique(labels):
+        members = order[labels == label]
+        test = max(1, round(HELD_OUT * len(members)))
+        val = test if len(members) > 2 else 0
+        cuts = [len(members) - val - test, len(members) - test]
+        for hand, part in zip(hands, np.split(members, cuts), strict=True):
+            hand.append(part)
+    train, val, test = (whole.part(np.concatenate(hand)) for hand in hands)
+    if not len(val):
+        raise FileError(f"no class in {folder} has 3 pictures: none are left for validation")
+    return [train, val, test]
