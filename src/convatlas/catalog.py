@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from convatlas.architectures import resnet, squeezenet, vgg
+from convatlas.architectures import mobilenet_v1, resnet, squeezenet, vgg
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
 
@@ -15,6 +15,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     vgg.ARCHITECTURE,
     resnet.ARCHITECTURE,
     squeezenet.ARCHITECTURE,
+    mobilenet_v1.ARCHITECTURE,
 )
 
 
