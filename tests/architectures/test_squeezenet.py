@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -172,6 +172,7 @@ def test_metaparameters_lead_to_the_sizes_of_figure_3(ratio, pct3x3, size):
     assert 4 * params(model) / 2**20 == pytest.approx(size, rel=0.04)
 
 
+@settings(deadline=None)
 @given(
     base_e=st.integers(16, 200),
     incr_e=st.integers(0, 100),
