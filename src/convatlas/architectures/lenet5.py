@@ -1,0 +1,381 @@
+"""LeNet-5: Gradient-Based Learning Applied to Document Recognition (LeCun et al.; 1998).
+
+https://doi.org/10.1109/5.726791. The net: section II-B, Figure 2 and Table I. Its outputs and its
+loss: Figure 3, equations 7 to 9. Its nonlinearity and first weights: appendix A.
+"""
+
+import itertools
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.card import Architecture, Paper, Variant
+from convatlas.errors import InputError, unknown
+from convatlas.layers import check_images, check_map
+
+TABLE_1 = (  # a row for each map of S2; marks: the maps 0 to 15 of C3 that it feeds
+    "X . . . X X X . . X X X X . X X",
+    "X X . . . X X X . . X X X X . X",
+    "X X X . . . X X X . . X . X X X",
+    ". X X X . . X X X X . . X . X X",
+    ". . X X X . . X X X X . X X . X",
+    ". . . X X X . . X X X X . X X X",
+)
+
+# The paper shows its codes as a picture (Figure 3); these 7x12 digits are our own drawing.
+BITMAPS = """
+.......  .......  .......  .......  .......  .......  .......  .......  .......  .......
+..###..  ...#...  .#####.  #######  .....#.  #######  ...###.  #######  .#####.  .#####.
+.##.##.  ..##...  ##...##  .....#.  ....##.  ##.....  ..##...  #.....#  ##...##  ##...##
+##...##  .###...  ......#  ....#..  ...###.  ##.....  .##....  .....##  ##...##  #.....#
+##...##  #.##...  ......#  ...#...  ..##.#.  ##.....  ##.....  .....#.  .##.##.  #.....#
+##...##  ...##..  .....##  ..####.  .##..#.  ######.  ##.###.  ....##.  ..###..  ##...##
+##...##  ...##..  ...###.  .....##  ##...#.  .....##  ###..##  ....#..  .##.##.  .######
+##...##  ...##..  ..##...  ......#  #######  ......#  ##....#  ...##..  ##...##  .....##
+##...##  ...##..  .##....  ......#  .....#.  ......#  ##....#  ...#...  ##...##  ....##.
+.##.##.  ...##..  ##.....  #....##  .....#.  ##...##  .##..##  ..##...  ##...##  ...##..
+..###..  .######  #######  .#####.  .....#.  .#####.  ..####.  ..##...  .#####.  .###...
+.......  .......  .......  .......  .......  .......  .......  .......  .......  .......
+"""
+CODE_LENGTH = 7 * 12
+CODE_DISTANCE = 20  # least number of differing signs between two codes that are no bitmaps
+
+
+class Squash(nn.Module):
+    """A tanh(S x) with f(1) = 1 and f(-1) = -1 (equation 6, appendix A); keeps the shape."""
+
+    amplitude = 1.7159
+    slope = 2 / 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Squash each value into +-1.7159."""
+        return self.amplitude * torch.tanh(self.slope * x)
+
+
+class Subsampling(nn.Module):
+    """Sum 2x2 values, times a coefficient, plus a bias: (N, C, H, W) -> (N, C, H/2, W/2).
+
+    The layers S2 and S4 of section II-B: one coefficient and one bias for each map.
+    """
+
+    fan_in = 4  # inputs of a unit
+    kernel_size = 2
+    stride = 2
+    padding = 0
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.coefficient = nn.Parameter(torch.empty(channels))
+        self.bias = nn.Parameter(torch.empty(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve the height and the width, an odd last row or column dropped."""
+        total = 4 * nn.functional.avg_pool2d(x, 2)
+        return total * self.coefficient.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+
+
+class TableConv(nn.Module):
+    """Convolution in which each map sees only the maps that a table marks.
+
+    (N, rows of the table, H, W) -> (N, columns of the table, H - kernel + 1, W - kernel + 1).
+    Neighbouring columns with equally many marks are one grouped convolution over the marked
+    maps: no weight exists that the table does not mark.
+    """
+
+    def __init__(self, table: Sequence[str], kernel: int) -> None:
+        super().__init__()
+        columns = zip(*(row.split() for row in table), strict=True)
+        sources = [tuple(i for i, mark in enumerate(column) if mark == "X") for column in columns]
+        self.units = nn.ModuleDict()  # by the numbers of the first and the last map
+        self.sources: list[list[int]] = []  # of each of `units`, group after group
+        start = 0
+        for count, run in itertools.groupby(sources, key=len):
+            group = list(run)
+            stop = start + len(group)
+            conv = nn.Conv2d(count * len(group), len(group), kernel, groups=len(group))
+            self.units[f"{start}_{stop - 1}"] = conv
+            self.sources.append([source for inputs in group for source in inputs])
+            start = stop
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve the marked maps and put the results side by side."""
+        maps = x.unbind(1)
+        gathered = (torch.stack([maps[i] for i in sources], 1) for sources in self.sources)
+        convs = self.units.values()
+        return torch.cat([conv(y) for conv, y in zip(convs, gathered, strict=True)], 1)
+
+
+class RBF(nn.Module):
+    """Minus the squared distance to the code of each class (equation 7): (N, 84) -> (N, classes).
+
+    The paper's output is the distance itself, whose least value wins; its negative can be read
+    as any other logits.
+    """
+
+    fan_in = CODE_LENGTH
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.codes: Tensor
+        self.register_buffer("codes", torch.empty(num_classes, CODE_LENGTH))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Write the codes afresh, such as after `to_empty`."""
+        self.codes.copy_(class_codes(len(self.codes)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compare each row with each code."""
+        return -(x.unsqueeze(1) - self.codes).square().sum(2)
+
+
+def class_codes(num_classes: int) -> Tensor:
+    """Give what F6 should answer to each class, +1 or -1: (num_classes, 84).
+
+    Up to ten classes have the digits' bitmaps, row by row. More have codes drawn from a fixed
+    seed, each at least 20 signs away from all others.
+    """
+    rows = [row.split() for row in BITMAPS.strip().splitlines()]
+    codes = ["".join(digit) for digit in zip(*rows, strict=True)]
+    if num_classes > len(codes):
+        codes = [f"{code:0{CODE_LENGTH}b}" for code in _distant_codes(num_classes)]
+    values = {"#": 1.0, "1": 1.0, ".": -1.0, "0": -1.0}
+    return torch.tensor([[values[pixel] for pixel in code] for code in codes[:num_classes]])
+
+
+def _distant_codes(count: int) -> list[int]:
+    """Keep each random code that is far enough from all before it."""
+    draw = random.Random(1998)
+    codes: list[int] = []
+    while len(codes) < count:
+        code = draw.getrandbits(CODE_LENGTH)
+        if all((code ^ other).bit_count() >= CODE_DISTANCE for other in codes):
+            codes.append(code)
+    return codes
+
+
+def map_loss(logits: Tensor, labels: Tensor, j: float = 10.0) -> Tensor:
+    """Average the maximum a posteriori criterion of equation 9 over a batch.
+
+    y_D + log(exp(-j) + sum of exp(-y_i)), y being minus the logits: the cross-entropy with one
+    class more, "rubbish", of the constant logit -j. It keeps the outputs of all classes apart,
+    which the distance to the right code alone (equation 8) does not.
+
+    Args:
+        logits: Of `RBF`, (N, classes).
+        labels: Right classes, (N,).
+        j: Positive; the paper does not print its value.
+
+    Returns:
+        The loss, a scalar.
+
+    Raises:
+        InputError: `j` is not positive.
+    """
+    if not j > 0:
+        raise InputError(f"j must be positive (equation 9), not {j!r}")
+    return nn.functional.cross_entropy(nn.functional.pad(logits, (0, 1), value=-j), labels)
+
+
+def lecun_uniform_(module: nn.Module) -> None:
+    """Draw from +-2.4 / F, F being the inputs of a unit (appendix A); the biases likewise."""
+    fan_in = module.fan_in if isinstance(module, Subsampling) else _fan_in(module)
+    for parameter in module.parameters(recurse=False):
+        nn.init.uniform_(parameter, -2.4 / fan_in, 2.4 / fan_in)
+
+
+def caffe_xavier_(module: nn.Module) -> None:
+    """Draw weights of variance 1 / F, uniform; biases are 0 (Caffe's `xavier` filler)."""
+    bound = math.sqrt(3 / _fan_in(module))
+    nn.init.uniform_(module.get_parameter("weight"), -bound, bound)
+    nn.init.zeros_(module.get_parameter("bias"))
+
+
+def torch_default_(module: nn.Module) -> None:
+    """Draw as torch does when it builds a layer, which is what most ports of LeNet-5 use."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        module.reset_parameters()
+
+
+def _fan_in(module: nn.Module) -> int:
+    return module.get_parameter("weight")[0].numel()
+
+
+Act = Callable[[], nn.Module]
+ACTIVATIONS: dict[str, Act] = {
+    "squash": Squash,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LeNet5Spec:
+    """What tells one network of this family from another."""
+
+    stages: Callable[[int, Act], nn.Sequential]  # (in_channels, act) -> the convolutional layers
+    head: Callable[[int, Act], nn.Sequential]  # (num_classes, act) -> the layers after them
+    act: str = "squash"  # a key of ACTIVATIONS
+    init: Callable[[nn.Module], None] = lecun_uniform_  # draws the weights of one layer
+    image_size: int = 32  # least height and width
+    map_size: int = 1  # height and width of the maps that reach the head
+    cam_layer: str = "stages.act3"  # the last convolution whose maps have a height and a width
+
+
+def lenet5_stages(in_channels: int, act: Act, *, dense_c3: bool = False) -> nn.Sequential:
+    """Chain C1 to C5 as Figure 2 draws them: 6, 16 and 120 maps of 5x5 kernels."""
+    return _chain(
+        C1=nn.Conv2d(in_channels, 6, 5),  # 28 x 28
+        act1=act(),
+        S2=Subsampling(6),  # 14 x 14
+        act2=act(),
+        C3=nn.Conv2d(6, 16, 5) if dense_c3 else TableConv(TABLE_1, 5),  # 10 x 10
+        act3=act(),
+        S4=Subsampling(16),  # 5 x 5
+        act4=act(),
+        C5=nn.Conv2d(16, 120, 5),  # 1 x 1; a convolution, as larger images have larger maps
+        act5=act(),
+    )
+
+
+def modern_stages(in_channels: int, act: Act) -> nn.Sequential:
+    """Chain C1 to C5 as the ports have them: plain average pooling, every C3 map sees all six."""
+    return _chain(
+        C1=nn.Conv2d(in_channels, 6, 5),
+        act1=act(),
+        S2=nn.AvgPool2d(2),
+        C3=nn.Conv2d(6, 16, 5),
+        act3=act(),
+        S4=nn.AvgPool2d(2),
+        C5=nn.Conv2d(16, 120, 5),
+        act5=act(),
+    )
+
+
+def lenet5_head(
+    num_classes: int, act: Act, *, output: Callable[[int], nn.Module] = RBF
+) -> nn.Sequential:
+    """Chain F6, whose 84 units draw a 7x12 bitmap, and the output that compares it."""
+    return _chain(
+        flatten=nn.Flatten(),
+        F6=nn.Linear(120, CODE_LENGTH),
+        act6=act(),
+        OUTPUT=output(num_classes),
+    )
+
+
+def caffe_stages(in_channels: int, _act: Act) -> nn.Sequential:
+    """Chain Caffe's convolutions, by Caffe's names: no nonlinearity but the maximum."""
+    return _chain(
+        conv1=nn.Conv2d(in_channels, 20, 5),  # 24 x 24
+        pool1=nn.MaxPool2d(2),
+        conv2=nn.Conv2d(20, 50, 5),  # 8 x 8
+        pool2=nn.MaxPool2d(2),
+    )
+
+
+def caffe_head(num_classes: int, act: Act) -> nn.Sequential:
+    """Chain Caffe's two inner products."""
+    return _chain(
+        flatten=nn.Flatten(),
+        ip1=nn.Linear(50 * 4 * 4, 500),
+        relu1=act(),
+        ip2=nn.Linear(500, num_classes),
+    )
+
+
+def _chain(**layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layers))
+
+
+class LeNet5(nn.Module):
+    """Convolutions, F6, output: (N, in_channels, 32, 32) -> (N, num_classes)."""
+
+    def __init__(self, spec: LeNet5Spec, num_classes: int = 10, in_channels: int = 1) -> None:
+        super().__init__()
+        if spec.act not in ACTIVATIONS:
+            raise unknown("activation", spec.act, ACTIVATIONS)
+        act = ACTIVATIONS[spec.act]
+        self.in_channels = in_channels
+        self.stages = spec.stages(in_channels, act)
+        self.head = spec.head(num_classes, act)
+        self.cam_layer = spec.cam_layer
+        self._init, self._image_size, self._map_size = spec.init, spec.image_size, spec.map_size
+        self._first = f"head.{[name for name, _ in self.head.named_children()][1]}"
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights, and write the codes of the classes."""
+        for module in self.modules():
+            if isinstance(module, RBF):
+                module.reset_parameters()
+            elif any(True for _ in module.parameters(recurse=False)):
+                self._init(module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give the logits of a batch of images; `lenet5`: minus the paper's distances."""
+        size, side = self._image_size, self._map_size
+        check_images(x, self.in_channels, (size, size), self._first, "LeNet-5")
+        maps = self.stages(x)
+        # two poolings that round down give the same maps for four sizes in a row
+        check_map(maps, (side, side), self._first, f"{size} to {size + 3} pixels a side")
+        return self.head(maps)
+
+
+_ORIGINAL = LeNet5Spec(lenet5_stages, lenet5_head)
+_LINEAR = partial(lenet5_head, output=partial(nn.Linear, CODE_LENGTH))
+
+ARCHITECTURE = Architecture(
+    Paper(
+        "Gradient-Based Learning Applied to Document Recognition",
+        "Yann LeCun, Léon Bottou, Yoshua Bengio, Patrick Haffner",
+        1998,
+        "https://doi.org/10.1109/5.726791",
+    ),
+    LeNet5,
+    {
+        "lenet5": Variant(_ORIGINAL, (1, 32, 32), 10),
+        "lenet5_dense_c3": Variant(
+            LeNet5Spec(partial(lenet5_stages, dense_c3=True), lenet5_head),
+            (1, 32, 32),
+            10,
+            "Every map of C3 sees all six maps of S2: no Table I.",
+        ),
+        "lenet5_modern": Variant(
+            LeNet5Spec(modern_stages, _LINEAR, act="relu", init=torch_default_),
+            (1, 32, 32),
+            10,
+            "The common port: ReLU, average pooling without weights, no Table I, a linear "
+            "output, torch's own first weights.",
+        ),
+        "lenet_caffe": Variant(
+            LeNet5Spec(
+                caffe_stages,
+                caffe_head,
+                act="relu",
+                init=caffe_xavier_,
+                image_size=28,
+                map_size=4,
+                cam_layer="stages.conv2",
+            ),
+            (1, 28, 28),
+            10,
+            "Caffe's MNIST example: 20 and 50 maps, maximum pooling, 500 units, one ReLU.",
+        ),
+    },
+    deviations=(
+        "lenet5: the logits are minus the distances that the paper calls the outputs.",
+        "lenet5: the bitmaps of the classes are our own drawing, as Figure 3 is a picture; more "
+        "than ten classes have random codes at least 20 signs apart.",
+        "lenet5: coefficients and biases are drawn from the weights' range, +-2.4 / inputs; "
+        "appendix A speaks of weights only.",
+        "lenet5: j of equation 9 is 10; the paper prints no value.",
+    ),
+)
