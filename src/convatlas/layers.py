@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -139,3 +139,23 @@ def check_map(x: Tensor, size: tuple[int, int], layer: str, sizes: str) -> None:
             f"{layer} takes maps of {size[0]}x{size[1]}, that is images of {sizes}; "
             f"got maps of {x.shape[2]}x{x.shape[3]}"
         )
+
+
+Window = tuple[int, int, int]  # kernel, stride, padding
+
+
+def map_side(image: int, windows: Iterable[Window]) -> int:
+    """Give the height of the maps that `windows`, one after the other, leave of an image's."""
+    side = image
+    for kernel, stride, padding in windows:
+        side = (side + 2 * padding - kernel) // stride + 1
+    return side
+
+
+def image_sides(side: int, windows: Sequence[Window]) -> tuple[int, int]:
+    """Give the least and the largest height of an image that `windows` turn into maps of `side`."""
+    least = largest = side
+    for kernel, stride, padding in reversed(windows):
+        least = (least - 1) * stride + kernel - 2 * padding
+        largest = largest * stride + kernel - 2 * padding - 1
+    return least, largest

@@ -1,0 +1,367 @@
+"""AlexNet: ImageNet Classification with Deep Convolutional Neural Networks.
+
+Krizhevsky, Sutskever, Hinton; 2012: https://papers.nips.cc/paper/4824. The net: section 3.5 and
+Figure 2. Its two towers: section 3.2. Its normalization: 3.3. Its overlapping pooling: 3.4. Its
+first weights: section 5.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.card import Architecture, Paper, Variant
+from convatlas.errors import InputError
+from convatlas.layers import (
+    LocalResponseNorm,
+    Window,
+    check_images,
+    check_map,
+    image_sides,
+    map_side,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A convolutional layer and what follows it: a sentence of section 3.5."""
+
+    maps: int
+    kernel: int
+    stride: int = 1
+    split: bool = False  # each half of the maps sees only one half of the maps below
+    after: tuple[str, ...] = ("relu",)
+
+
+PAPER = {
+    "conv1": Row(96, 11, stride=4, after=("relu", "norm", "pool")),  # 55 x 55, pooled to 27 x 27
+    "conv2": Row(256, 5, split=True, after=("relu", "norm", "pool")),  # 27 x 27, to 13 x 13
+    "conv3": Row(384, 3),  # 13 x 13; the only one after conv1 that sees both halves
+    "conv4": Row(384, 3, split=True),  # 13 x 13
+    "conv5": Row(256, 3, split=True, after=("relu", "pool")),  # 13 x 13, to 6 x 6
+}
+BATCH_NORM = {
+    "conv1": Row(96, 11, stride=4, after=("bn", "relu", "pool")),
+    "conv2": Row(256, 5, split=True, after=("bn", "relu", "pool")),
+    "conv3": Row(384, 3, after=("bn", "relu")),
+    "conv4": Row(384, 3, split=True, after=("bn", "relu")),
+    "conv5": Row(256, 3, split=True, after=("bn", "relu", "pool")),
+}
+CAFFENET = {
+    **PAPER,
+    "conv1": Row(96, 11, stride=4, after=("relu", "pool", "norm")),
+    "conv2": Row(256, 5, split=True, after=("relu", "pool", "norm")),
+}
+ONE_WEIRD_TRICK = {
+    "conv1": Row(64, 11, stride=4, after=("relu", "pool")),
+    "conv2": Row(192, 5, after=("relu", "pool")),
+    "conv3": Row(384, 3),
+    "conv4": Row(256, 3),
+    "conv5": Row(256, 3, after=("relu", "pool")),
+}
+POOL: Window = (3, 2, 0)  # overlapping (section 3.4)
+NATIVE = 227
+PRINTED_SIZE = (
+    " (the 224x224 that the paper prints gives smaller maps: crop to 227x227, or build it with "
+    "input_size=224)"
+)
+WEIGHTED = (nn.Conv2d, nn.Linear)
+MAP_SIDE = 6  # height and width of the maps that reach fc6
+RAISED_BIAS = ("conv2", "conv4", "conv5", "fc6", "fc7")  # gives their ReLUs positive input at first
+INITS = {  # deviation of the weights; of those of fc6 and fc7; the raised bias
+    "paper": (0.01, 0.01, 1.0),  # section 5
+    "caffe": (0.01, 0.005, 0.1),  # with 1, Caffe's loss stayed flat
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AlexNetSpec:
+    """What tells one network of this family from another.
+
+    Attributes:
+        rows: The convolutional layers by name.
+        groups: Into how many parts the split layers are cut: 2, or 1 to see all maps.
+        towers: Build the halves as two towers that may live on two devices.
+        units: Of fc6 and fc7.
+        dropout: Each dropout comes after fc6 and fc7, or before.
+        input_size: Height and width that fc6 is made for; None: any, averaged to 6x6 maps.
+        conv1_padding: 2 gives a 224x224 image the 55x55 maps that the paper prints.
+        lrn_alpha: As the paper writes it; Caffe's 1e-4 is 2e-5 here.
+        lrn_k: 2 in the paper, 1 in Caffe.
+        init: Section 5; or the values Caffe's models start from; or torch's own.
+    """
+
+    rows: Mapping[str, Row]
+    groups: int = 2
+    towers: bool = False
+    units: int = 4096
+    dropout: Literal["after", "before"] = "after"
+    input_size: int | None = NATIVE
+    conv1_padding: int = 0
+    lrn_alpha: float = 1e-4
+    lrn_k: float = 2.0
+    init: Literal["paper", "caffe", "torch"] = "paper"
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built with."""
+        if self.groups not in (1, 2):
+            raise InputError(f"groups is 2, or 1 for no groups, not {self.groups!r}")
+        fit = self.groups == 2 and self.input_size and self.units % 2 == 0
+        if self.towers and not (fit and self.dropout == "after"):
+            raise InputError(
+                "towers need groups=2, an input_size, an even number of units, dropout='after'"
+            )
+        if self.init not in ("paper", "caffe", "torch"):
+            raise InputError(f"init is 'paper', 'caffe' or 'torch', not {self.init!r}")
+        if self.dropout not in ("after", "before"):
+            raise InputError(f"dropout comes 'after' or 'before' fc6 and fc7, not {self.dropout!r}")
+        least = image_sides(1, self.windows())[0]
+        if self.input_size is not None and self.input_size < least:
+            raise InputError(f"input_size must be at least {least}, not {self.input_size}")
+
+    def padding(self, name: str) -> int:
+        """Give the padding of a convolution: it keeps the size, but for conv1."""
+        return self.conv1_padding if name == "conv1" else self.rows[name].kernel // 2
+
+    def windows(self) -> list[Window]:
+        """List kernel, stride and padding of each convolution and pooling."""
+        found: list[Window] = []
+        for name, row in self.rows.items():
+            found.append((row.kernel, row.stride, self.padding(name)))
+            found += [POOL for part in row.after if part == "pool"]
+        return found
+
+
+class TowerNorm(nn.Module):
+    """Local response normalization of one tower's maps, which sees the nearest of the other's.
+
+    The maps at the common border, half a neighbourhood each way, are exchanged: so two towers
+    compute what one net of two groups does.
+    """
+
+    def __init__(self, norm: LocalResponseNorm) -> None:
+        super().__init__()
+        self.norm = norm
+        self.border = norm.size // 2
+
+    def forward(self, below: Tensor, maps: Tensor, above: Tensor) -> Tensor:
+        """Normalise `maps` as if `below` and `above` stood beside them; the shape stays."""
+        y = self.norm(torch.cat([below, maps, above], 1))
+        return y.narrow(1, below.shape[1], maps.shape[1])
+
+
+class Towers(nn.Module):
+    """Two towers of half of each layer that run in step, each on the device of its weights.
+
+    (N, C, ...) -> (N, C', ...): the maps of both, on the device of the first.
+    """
+
+    def __init__(self, layers: list[OrderedDict[str, nn.Module]], crossing: set[str]) -> None:
+        super().__init__()
+        self.tower1, self.tower2 = (nn.Sequential(tower) for tower in layers)
+        self.crossing = crossing  # the layers that see the maps of both towers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Exchange all maps before a crossing layer, those at the border in a `TowerNorm`."""
+        first, second = (next(tower.parameters()).device for tower in (self.tower1, self.tower2))
+        halves = [x]
+        pairs = zip(self.tower1.named_children(), self.tower2.children(), strict=True)
+        for (name, one), two in pairs:
+            if name in self.crossing:
+                halves = [one(_join(halves, first)), two(_join(halves, second))]
+            elif isinstance(one, TowerNorm):
+                left, right = halves
+                above, below = right[:, : one.border].to(first), left[:, -one.border :].to(second)
+                halves = [one(left[:, :0], left, above), two(below, right, right[:, :0])]
+            else:
+                halves = [one(halves[0]), two(halves[1])]
+        return _join(halves, first)
+
+
+def _join(halves: list[Tensor], device: torch.device) -> Tensor:
+    return torch.cat([half.to(device) for half in halves], 1)
+
+
+def make_layers(
+    spec: AlexNetSpec, in_channels: int, towers: int = 1
+) -> OrderedDict[str, nn.Module]:
+    """Build conv1 to pool5 by Caffe's names, or with towers=2 one tower's half of them."""
+    layers = OrderedDict[str, nn.Module]()
+    below = in_channels
+    for i, (name, row) in enumerate(spec.rows.items(), start=1):
+        layers[name] = nn.Conv2d(
+            below // towers if row.split else below,
+            row.maps // towers,
+            row.kernel,
+            row.stride,
+            spec.padding(name),
+            groups=spec.groups // towers if row.split else 1,
+            bias="bn" not in row.after,
+        )
+        for part in row.after:
+            layers[f"{part}{i}"] = _make_part(part, spec, row.maps // towers)
+        below = row.maps
+    return layers
+
+
+def _make_part(part: str, spec: AlexNetSpec, maps: int) -> nn.Module:
+    if part == "norm":
+        norm = LocalResponseNorm(alpha=spec.lrn_alpha, k=spec.lrn_k)
+        return TowerNorm(norm) if spec.towers else norm
+    if part == "bn":
+        return nn.BatchNorm2d(maps)
+    return nn.MaxPool2d(*POOL) if part == "pool" else nn.ReLU()
+
+
+def make_stages(spec: AlexNetSpec, in_channels: int) -> nn.Sequential:
+    """Build the convolutional layers: (N, in_channels, H, W) -> (N, 256, H', W').
+
+    Towers are joined before the last ReLU: a class activation map needs a layer of all maps.
+    """
+    if not spec.towers:
+        return nn.Sequential(make_layers(spec, in_channels))
+    halves = [make_layers(spec, in_channels, towers=2) for _ in range(2)]
+    ends = [{name: half.pop(name) for name in ("relu5", "pool5")} for half in halves]
+    crossing = {name for name, row in spec.rows.items() if not row.split}
+    return nn.Sequential(OrderedDict[str, nn.Module](towers=Towers(halves, crossing), **ends[0]))
+
+
+def make_units(spec: AlexNetSpec, features: int, towers: int = 1) -> OrderedDict[str, nn.Module]:
+    """Build fc6 and fc7, or with towers=2 one tower's half of them."""
+    layers = OrderedDict[str, nn.Module]()
+    for i, inputs in ((6, features), (7, spec.units)):
+        if spec.dropout == "before":
+            layers[f"drop{i}"] = nn.Dropout(0.5)
+        layers[f"fc{i}"] = nn.Linear(inputs, spec.units // towers)
+        layers[f"relu{i}"] = nn.ReLU()
+        if spec.dropout == "after":
+            layers[f"drop{i}"] = nn.Dropout(0.5)
+    return layers
+
+
+def make_head(spec: AlexNetSpec, features: int, num_classes: int) -> nn.Sequential:
+    """Build the fully connected layers: (N, 256, 6, 6) -> (N, num_classes)."""
+    layers = OrderedDict[str, nn.Module]()
+    if spec.input_size is None:
+        layers["avgpool"] = nn.AdaptiveAvgPool2d(MAP_SIDE)
+    layers["flatten"] = nn.Flatten()
+    if spec.towers:
+        halves = [make_units(spec, features, towers=2) for _ in range(2)]
+        layers["towers"] = Towers(halves, {"fc6", "fc7"})
+    else:
+        layers.update(make_units(spec, features))
+    layers["fc8"] = nn.Linear(spec.units, num_classes)
+    return nn.Sequential(layers)
+
+
+class AlexNet(nn.Module):
+    """Five convolutions, three fully connected layers: (N, in_channels, H, W) -> (N, classes)."""
+
+    cam_layer = "stages.relu5"
+
+    def __init__(self, spec: AlexNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
+        super().__init__()
+        self.spec = spec
+        self.in_channels = in_channels
+        windows = spec.windows()
+        if spec.input_size is None:
+            self.map_side, self._legal = MAP_SIDE, image_sides(1, windows)
+        else:
+            self.map_side = map_side(spec.input_size, windows)
+            self._legal = image_sides(self.map_side, windows)  # least and largest image
+        features = spec.rows["conv5"].maps * self.map_side**2
+        self.stages = make_stages(spec, in_channels)
+        self.head = make_head(spec, features, num_classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights as section 5 says, or as the spec's `init` does."""
+        own = (nn.BatchNorm2d,) if self.spec.init != "torch" else (nn.BatchNorm2d, *WEIGHTED)
+        for name, module in self.named_modules():
+            if isinstance(module, own):
+                module.reset_parameters()
+            elif isinstance(module, WEIGHTED):
+                _draw(module, name.rpartition(".")[2], *INITS[self.spec.init])
+
+    def place(self, first: torch.device | str, second: torch.device | str) -> "AlexNet":
+        """Move the towers to two devices (section 3.2); fc8 and the logits are on the first.
+
+        Raises:
+            InputError: This network has no towers.
+        """
+        if not self.spec.towers:
+            raise InputError("only alexnet_towers has towers to place on two devices")
+        self.to(first)
+        for part in (self.stages, self.head):
+            part.get_submodule("towers.tower2").to(second)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give the logits of a batch of images."""
+        least, largest = self._legal
+        layer = "stages.pool5" if self.spec.input_size is None else "head.fc6"
+        if least == NATIVE:
+            layer += PRINTED_SIZE
+        check_images(x, self.in_channels, (least, least), layer, "AlexNet")
+        maps = self.stages(x)
+        if self.spec.input_size is not None:
+            side = (self.map_side, self.map_side)
+            check_map(maps, side, "head.fc6", f"{least} to {largest} pixels a side")
+        return self.head(maps)
+
+
+def _draw(
+    module: nn.Conv2d | nn.Linear, layer: str, std: float, fc_std: float, bias: float
+) -> None:
+    nn.init.normal_(module.weight, 0.0, fc_std if layer in ("fc6", "fc7") else std)
+    if module.bias is not None:
+        nn.init.constant_(module.bias, bias if layer in RAISED_BIAS else 0.0)
+
+
+_PAPER = AlexNetSpec(PAPER)
+
+ARCHITECTURE = Architecture(
+    Paper(
+        "ImageNet Classification with Deep Convolutional Neural Networks",
+        "Alex Krizhevsky, Ilya Sutskever, Geoffrey E. Hinton",
+        2012,
+        "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
+    ),
+    AlexNet,
+    {
+        "alexnet": Variant(_PAPER, (3, 227, 227)),
+        "alexnet_towers": Variant(replace(_PAPER, towers=True), (3, 227, 227)),
+        "alexnet_ungrouped": Variant(
+            replace(_PAPER, groups=1),
+            (3, 227, 227),
+            deviation="Every convolution sees all maps: one GPU.",
+        ),
+        "alexnet_bn": Variant(
+            AlexNetSpec(BATCH_NORM),
+            (3, 227, 227),
+            deviation="Batch normalization after each convolution, in place of its bias and of "
+            "local response normalization.",
+        ),
+        "alexnet_owt": Variant(
+            AlexNetSpec(
+                ONE_WEIRD_TRICK, dropout="before", input_size=None, conv1_padding=2, init="torch"
+            ),
+            deviation="torchvision's `alexnet`: the one tower of 'One weird trick' (Krizhevsky "
+            "2014), without normalization, dropout before fc6 and fc7, any image size.",
+        ),
+        "caffenet": Variant(
+            AlexNetSpec(CAFFENET, lrn_alpha=2e-5, lrn_k=1.0, init="caffe"),
+            (3, 227, 227),
+            deviation="Caffe's reference net: pooling before normalization, Caffe's constants.",
+        ),
+    },
+    deviations=(
+        "The input is 227x227: the 224 that the paper prints does not give its 55x55 maps.",
+        "`alexnet` holds both halves as two groups in one module; `alexnet_towers` is the same "
+        "function as two towers on one or two devices.",
+        "Local response normalization sees the maps of both halves; the paper does not say.",
+    ),
+)
