@@ -150,11 +150,11 @@ def batches(
 
 
 def _finished(reader: _Reader, chunks: list[np.ndarray], workers: int) -> Iterator[Batch]:
-    labels = torch.tensor(reader.split.labels)
+    labels = torch.tensor(reader.split.labels, dtype=torch.int64)
     results = fetch(reader, chunks, workers) if workers else map(reader, chunks)
     for chunk, pixels in zip(chunks, results, strict=True):
         indices = torch.from_numpy(chunk)
-        yield Batch(reader.preprocessing.normalized(pixels), labels[indices], indices)
+        yield Batch(reader.preprocessing.normalized(pixels.numpy()), labels[indices], indices)
 
 
 def _cache(split: Split, preprocessing: Preprocessing) -> _Resized | None:

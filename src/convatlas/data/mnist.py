@@ -12,7 +12,6 @@ from convatlas.data.idx import read_idx
 from convatlas.data.splits import ArraySplit, stratified_order
 from convatlas.errors import FileError
 
-VAL = 5000  # images of the training set kept for validation
 SPLIT_SEED = 1998  # the year of MNIST; never changed, never chosen by a result
 
 
@@ -40,6 +39,7 @@ class IdxSource:
     folders: tuple[str, ...]  # inside a root: our name, then torchvision's
     mirrors: tuple[str, ...]
     files: Mapping[str, IdxFile]
+    val: int = 5000  # images of the training set kept for validation
 
 
 # gzip_sha256: tensorflow/datasets, url_checksums/mnist.txt; sha256: computed from files whose
@@ -158,7 +158,7 @@ def open_idx(
     The last 5,000 images of a fixed stratified order of the training set are for validation.
 
     Args:
-        source: `MNIST` or `FASHION_MNIST`.
+        source: `MNIST`, `FASHION_MNIST`, or another of their form.
         root: Folder with the four files, gzipped or not, directly or as torchvision lays them
             out; None: the cache, into which missing files are downloaded.
         progress: Told of downloads.
@@ -175,8 +175,8 @@ def open_idx(
     test_labels = arrays["t10k-labels-idx1-ubyte"]
     return Source(
         source.card,
-        train=ArraySplit(images, labels, order[:-VAL], f"training {source.noun}"),
-        val=ArraySplit(images, labels, order[-VAL:], f"training {source.noun}"),
+        train=ArraySplit(images, labels, order[: -source.val], f"training {source.noun}"),
+        val=ArraySplit(images, labels, order[-source.val :], f"training {source.noun}"),
         test=ArraySplit(
             arrays["t10k-images-idx3-ubyte"],
             test_labels,

@@ -102,12 +102,16 @@ class Preprocessing:
                 f"expected a picture of {height}x{width} in mode {self.mode}, got "
                 f"{image.height}x{image.width} in mode {image.mode}; see resized()"
             )
-        return self.normalized(torch.from_numpy(np.array(image)).view(1, height, width, -1))[0]
+        return self.normalized(np.asarray(image).reshape(1, height, width, -1))[0]
 
-    def normalized(self, pixels: Tensor) -> Tensor:
+    def normalized(self, pixels: np.ndarray) -> Tensor:
         """Turn pixels (N, H, W, C), uint8, into images (N, C, H, W), float32."""
-        images = pixels.permute(0, 3, 1, 2).contiguous().to(torch.float32)
-        return images.div_(255).sub_(_column(self.mean)).div_(_column(self.std))
+        # numpy: torch would wake all its threads for these few operations
+        images = np.empty(np.moveaxis(pixels, 3, 1).shape, np.float32)
+        np.divide(np.moveaxis(pixels, 3, 1), np.float32(255), out=images)
+        images -= _column(self.mean)
+        images /= _column(self.std)
+        return torch.from_numpy(images)
 
     def image(self, tensor: Tensor) -> Image.Image:
         """Turn a tensor (C, H, W) back into the picture it was made of, cut to 0..255.
@@ -119,10 +123,11 @@ class Preprocessing:
             raise InputError(
                 f"expected a tensor ({len(self.mean)}, H, W), got {tuple(tensor.shape)}"
             )
-        values = tensor.detach().to("cpu", torch.float32) * _column(self.std) + _column(self.mean)
-        pixels = values.mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        values = tensor.detach().to("cpu", torch.float32).numpy()
+        values = values * _column(self.std) + _column(self.mean)
+        pixels = (values * 255).round().clip(0, 255).astype(np.uint8)
         return Image.fromarray(
-            pixels[:, :, 0] if self.mode == "L" else np.ascontiguousarray(pixels)
+            pixels[0] if self.mode == "L" else np.ascontiguousarray(np.moveaxis(pixels, 0, 2))
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,5 +159,5 @@ class Preprocessing:
             raise InputError(f"not a preprocessing: {dict(data)!r}: {error}") from error
 
 
-def _column(values: tuple[float, ...]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
+def _column(values: tuple[float, ...]) -> np.ndarray:
+    return np.array(values, np.float32).reshape(-1, 1, 1)
