@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from convatlas.architectures import mobilenet_v1, resnet, squeezenet, vgg
+from convatlas.architectures import efficientnet, mobilenet_v1, resnet, squeezenet, vgg
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
 
@@ -16,6 +16,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     resnet.ARCHITECTURE,
     squeezenet.ARCHITECTURE,
     mobilenet_v1.ARCHITECTURE,
+    efficientnet.ARCHITECTURE,
 )
 
 
