@@ -1,0 +1,161 @@
+"""Layers that several papers share."""
+
+import math
+import re
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from convatlas.errors import InputError
+from convatlas.layers import (
+    Classifier,
+    ConvNorm,
+    LocalResponseNorm,
+    check_images,
+    check_map,
+    he_normal_,
+    image_sides,
+    map_side,
+)
+
+
+def response_normed(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    """Krizhevsky et al. 2012, section 3.3, as it is printed."""
+    channels = x.shape[1]
+    y = torch.empty_like(x)
+    for i in range(channels):
+        first, last = max(0, i - size // 2), min(channels - 1, i + size // 2)
+        energy = sum(x[:, j] ** 2 for j in range(first, last + 1))
+        y[:, i] = x[:, i] / (k + alpha * energy) ** beta
+    return y
+
+
+@pytest.mark.parametrize(
+    ("size", "alpha", "beta", "k"),
+    [(5, 1e-4, 0.75, 2.0), (5, 2e-5, 0.75, 1.0), (3, 0.1, 0.5, 1.0), (9, 1e-2, 1.0, 0.5)],
+)
+@pytest.mark.parametrize("channels", [1, 2, 5, 11])
+def test_local_response_norm_is_the_printed_formula(size, alpha, beta, k, channels):
+    x = 100 * torch.randn(2, channels, 3, 4, generator=torch.Generator().manual_seed(0))
+    y = LocalResponseNorm(size, alpha, beta, k)(x)
+    torch.testing.assert_close(y, response_normed(x, size, alpha, beta, k), rtol=1e-5, atol=1e-5)
+
+
+def test_torch_takes_five_times_the_alpha_of_the_paper():
+    x = 100 * torch.randn(2, 11, 3, 4, generator=torch.Generator().manual_seed(0))
+    y = LocalResponseNorm()(x)
+    torch.testing.assert_close(y, nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)(x))
+    assert (y - nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)(x)).abs().max() > 1
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_he_normal_has_the_variance_of_the_fan_out(groups):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 128, 3, groups=groups)
+    he_normal_(conv)
+    weight, expected = conv.weight.detach(), math.sqrt(2 / (3 * 3 * 128))
+    error = 4 / math.sqrt(2 * weight.numel())  # four standard errors of a normal's deviation
+    assert weight.std().item() == pytest.approx(expected, rel=error)
+    assert abs(weight.mean().item()) < 4 * expected / math.sqrt(weight.numel())
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv_norm_keeps_the_size_but_for_its_stride(kernel, stride):
+    layer = ConvNorm(3, 4, kernel, stride)
+    assert layer(torch.zeros(2, 3, 8, 12)).shape == (2, 4, 8 // stride, 12 // stride)
+    assert [name for name, _ in layer.named_children()] == ["conv", "norm", "act"]
+    assert layer.conv.bias is None
+
+
+def test_conv_norm_can_go_without_activation():
+    torch.manual_seed(0)
+    layer = ConvNorm(3, 4, 3, act=None)
+    assert (layer(torch.randn(2, 3, 8, 8)) < 0).any()
+
+
+def test_classifier_is_linear_in_the_means_of_the_maps():
+    torch.manual_seed(0)
+    layer, x = Classifier(6, 3), torch.randn(2, 6, 5, 4)
+    expected = x.mean((2, 3)) @ layer.fc.weight.T + layer.fc.bias
+    torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            torch.zeros(3, 32, 32),
+            "TestNet takes a batch of images (N, 3, H, W); got a tensor of 3 dimensions, "
+            "(3, 32, 32)",
+        ),
+        (
+            torch.zeros(1, 3, 32, 32, dtype=torch.uint8),
+            "TestNet takes floating-point images; got torch.uint8: convert and normalise them "
+            "first",
+        ),
+        (
+            torch.zeros(1, 1, 32, 32),
+            "TestNet takes 3 channels; got 1 in (1, 1, 32, 32): build it with in_channels=1",
+        ),
+        (
+            torch.zeros(1, 3, 15, 32),
+            "TestNet takes images of at least 16x20, the least for stages.conv5; got 15x32",
+        ),
+        (
+            torch.zeros(1, 3, 16, 19),
+            "TestNet takes images of at least 16x20, the least for stages.conv5; got 16x19",
+        ),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(images, message):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        check_images(images, 3, (16, 20), "stages.conv5", "TestNet")
+
+
+def test_images_that_fit_are_taken():
+    for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+        check_images(torch.zeros(0, 3, 16, 20, dtype=dtype), 3, (16, 20), "stages.conv5")
+
+
+def test_maps_of_another_size_are_refused():
+    check_map(torch.zeros(1, 8, 6, 6), (6, 6), "head.fc6", "227 to 258 pixels a side")
+    message = (
+        "head.fc6 takes maps of 6x6, that is images of 227 to 258 pixels a side; got maps of 6x7"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        check_map(torch.zeros(1, 8, 6, 7), (6, 6), "head.fc6", "227 to 258 pixels a side")
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[int, int, int]:
+    kernel = draw(st.integers(1, 11))
+    return kernel, draw(st.integers(1, 4)), draw(st.integers(0, kernel // 2))
+
+
+@settings(deadline=None)
+@given(st.lists(windows(), max_size=5), st.integers(1, 64))
+def test_map_side_is_that_of_torch(layers, image):
+    side = map_side(image, layers)
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 1, kernel, stride, padding) for kernel, stride, padding in layers)
+    ).to("meta")
+    try:
+        maps = net(torch.empty(1, 1, image, image, device="meta"))
+    except RuntimeError:  # torch: the kernel is larger than what it should look at
+        assert min(map_side(image, layers[: i + 1]) for i in range(len(layers))) < 1
+    else:
+        assert maps.shape[2] == side
+
+
+@settings(deadline=None)
+@given(st.lists(windows(), max_size=5), st.integers(1, 20))
+def test_image_sides_are_the_ends_of_what_gives_a_side(layers, side):
+    least, largest = image_sides(side, layers)
+    assume(largest < 100_000)
+    assert least <= largest
+    assert {map_side(image, layers) for image in {least, (least + largest) // 2, largest}} == {side}
+    assert map_side(least - 1, layers) < side < map_side(largest + 1, layers)
