@@ -109,18 +109,19 @@ class AlexNetSpec:
         """Refuse what no network can be built with."""
         if self.groups not in (1, 2):
             raise InputError(f"groups is 2, or 1 for no groups, not {self.groups!r}")
+        if self.init not in ("paper", "caffe", "torch"):
+            raise InputError(f"init is 'paper', 'caffe' or 'torch', not {self.init!r}")
+        if self.dropout not in ("after", "before"):
+            raise InputError(f"dropout comes 'after' or 'before' fc6 and fc7, not {self.dropout!r}")
+        _check_count("conv1_padding", self.conv1_padding, 0)
+        _check_count("units", self.units, 1)
+        if self.input_size is not None:
+            _check_count("input_size", self.input_size, image_sides(1, self.windows())[0])
         fit = self.groups == 2 and self.input_size and self.units % 2 == 0
         if self.towers and not (fit and self.dropout == "after"):
             raise InputError(
                 "towers need groups=2, an input_size, an even number of units, dropout='after'"
             )
-        if self.init not in ("paper", "caffe", "torch"):
-            raise InputError(f"init is 'paper', 'caffe' or 'torch', not {self.init!r}")
-        if self.dropout not in ("after", "before"):
-            raise InputError(f"dropout comes 'after' or 'before' fc6 and fc7, not {self.dropout!r}")
-        least = image_sides(1, self.windows())[0]
-        if self.input_size is not None and self.input_size < least:
-            raise InputError(f"input_size must be at least {least}, not {self.input_size}")
 
     def padding(self, name: str) -> int:
         """Give the padding of a convolution: it keeps the size, but for conv1."""
@@ -133,6 +134,11 @@ class AlexNetSpec:
             found.append((row.kernel, row.stride, self.padding(name)))
             found += [POOL for part in row.after if part == "pool"]
         return found
+
+
+def _check_count(field: str, value: int, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{field} must be a whole number of at least {least}, not {value!r}")
 
 
 class TowerNorm(nn.Module):
