@@ -7,11 +7,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from convatlas.architectures import efficientnet, mobilenet_v1, resnet, squeezenet, vgg
+from convatlas.architectures import (
+    alexnet,
+    efficientnet,
+    lenet5,
+    mobilenet_v1,
+    resnet,
+    squeezenet,
+    vgg,
+)
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
 
 ARCHITECTURES: tuple[Architecture, ...] = (
+    lenet5.ARCHITECTURE,
+    alexnet.ARCHITECTURE,
     vgg.ARCHITECTURE,
     resnet.ARCHITECTURE,
     squeezenet.ARCHITECTURE,
