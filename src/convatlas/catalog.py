@@ -12,6 +12,7 @@ from convatlas.architectures import (
     efficientnet,
     lenet5,
     mobilenet_v1,
+    nin,
     resnet,
     squeezenet,
     vgg,
@@ -22,6 +23,7 @@ from convatlas.errors import InputError, suggest, unknown
 ARCHITECTURES: tuple[Architecture, ...] = (
     lenet5.ARCHITECTURE,
     alexnet.ARCHITECTURE,
+    nin.ARCHITECTURE,
     vgg.ARCHITECTURE,
     resnet.ARCHITECTURE,
     squeezenet.ARCHITECTURE,
