@@ -121,7 +121,7 @@ def _opened(request: urllib.request.Request) -> http.client.HTTPResponse:
         return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError:
         raise
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise _MirrorError(str(getattr(error, "reason", error))) from error
 
 

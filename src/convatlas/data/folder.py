@@ -142,7 +142,7 @@ def _scan(
     for name, files in found.items():
         if len(files) < least:
             raise FileError(
-                f"class {name!r} in {place} has {len(files)} pictures; it needs {least} or more"
+                f"class {name!r} in {place} needs {least} or more pictures; found {len(files)}"
             )
     files = [file for name in classes for file in found[name]]
     labels = [label for label, name in enumerate(classes) for _ in found[name]]

@@ -34,7 +34,7 @@ def read_idx(path: Path, shape: tuple[int, ...], sha256: str | None = None) -> n
     header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)
     size = len(header) + int(np.prod(shape))
     content = _unzipped(path, size + 1)  # one byte more tells what is too long
-    if content[: len(header)] != header:
+    if content[: len(header)] != header[: len(content)]:
         raise FileError(
             f"{path} is no idx file of {' x '.join(map(str, shape))} bytes: it begins with "
             f"{content[: len(header)].hex(' ', 4)}, not {header.hex(' ', 4)}"
@@ -58,6 +58,5 @@ def _unzipped(path: Path, most: int) -> bytes:
     except EOFError as error:
         raise FileError(f"{path} is cut off in the middle of its gzip data") from error
     except (OSError, zlib.error) as error:
-        raise FileError(
-            f"can't read {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path} can't be read: {reason}") from error

@@ -112,3 +112,4 @@ def _ignore_signals(worker: int) -> None:  # noqa: ARG001
 def _kill(processes: list[BaseProcess]) -> None:
     for process in processes:
         process.kill()
+        process.join()

@@ -1,0 +1,226 @@
+"""Pictures to tensors and back, against plain numpy and Pillow."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from convatlas.data.card import IMAGENET_MEAN, IMAGENET_STD, LECUN_MEAN, LECUN_STD, DataCard
+from convatlas.data.preprocess import Preprocessing
+from convatlas.errors import InputError
+
+GREY = Preprocessing((8, 6), (0.2,), (0.5,))
+COLOUR = Preprocessing((8, 6), IMAGENET_MEAN, IMAGENET_STD)
+
+
+def picture(height: int, width: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    shape = (height, width) if mode == "L" else (height, width, 3)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def test_a_tensor_is_the_formula():
+    image = picture(8, 6)
+    x = COLOUR.tensor(image)
+    assert x.shape == (3, 8, 6)
+    assert x.dtype == torch.float32
+    assert x.is_contiguous()
+    expected = (np.asarray(image) / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
+    torch.testing.assert_close(x, torch.tensor(expected, dtype=torch.float32).permute(2, 0, 1))
+
+
+def test_many_at_once_are_the_same_bytes():
+    images = [picture(8, 6, seed=seed) for seed in range(5)]
+    together = COLOUR.normalized(np.stack([np.asarray(image) for image in images]))
+    assert torch.equal(together, torch.stack([COLOUR.tensor(image) for image in images]))
+
+
+def test_black_and_white_are_lecuns():
+    digits = Preprocessing((1, 2), (LECUN_MEAN,), (LECUN_STD,))
+    x = digits.tensor(Image.fromarray(np.array([[0, 255]], np.uint8)))
+    torch.testing.assert_close(x, torch.tensor([[[-0.1, 1.175]]]))
+
+
+means = st.floats(0, 1)
+stds = st.floats(0.01, 2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    pixels=hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    mean=means,
+    std=stds,
+)
+def test_a_grey_picture_comes_back(pixels, mean, std):
+    image = Image.fromarray(pixels)
+    preprocessing = Preprocessing(pixels.shape, (mean,), (std,))
+    back = preprocessing.image(preprocessing.tensor(image))
+    assert back.mode == "L"
+    assert np.array_equal(back, pixels)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    pixels=hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))),
+    mean=st.tuples(means, means, means),
+    std=st.tuples(stds, stds, stds),
+)
+def test_a_coloured_picture_comes_back(pixels, mean, std):
+    preprocessing = Preprocessing(pixels.shape[:2], mean, std)
+    back = preprocessing.image(preprocessing.tensor(Image.fromarray(pixels)))
+    assert back.mode == "RGB"
+    assert np.array_equal(back, pixels)
+
+
+def test_back_to_a_picture_cuts_what_is_out_of_range():
+    x = torch.tensor([[[-100.0, 100.0]]], requires_grad=True)
+    assert np.asarray(GREY.image(x)).tolist() == [[0, 255]]
+
+
+def test_stretches():
+    image = picture(20, 30)
+    expected = image.resize((6, 8), Image.Resampling.BILINEAR)
+    assert COLOUR.resized(image).tobytes() == expected.tobytes()
+    assert torch.equal(COLOUR(image), COLOUR.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "box"),
+    [
+        # width, height; worked out by hand after torchvision's Resize(256) and CenterCrop(224)
+        ((500, 375), (341, 256), (58, 16, 282, 240)),
+        ((375, 500), (256, 341), (16, 58, 240, 282)),
+        ((100, 100), (256, 256), (16, 16, 240, 240)),
+        ((224, 224), (256, 256), (16, 16, 240, 240)),
+        ((257, 1000), (256, 996), (16, 386, 240, 610)),
+    ],
+)
+def test_resizes_the_shorter_side_and_crops_the_centre(size, resized, box):
+    image = picture(size[1], size[0])
+    preprocessing = Preprocessing((224, 224), IMAGENET_MEAN, IMAGENET_STD, resize_shorter=256)
+    expected = image.resize(resized, Image.Resampling.BILINEAR).crop(box)
+    assert preprocessing.resized(image).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_interpolates_as_asked(interpolation):
+    image = picture(8, 8, "L")
+    preprocessing = Preprocessing((32, 32), (0.5,), (0.5,), interpolation=interpolation)
+    expected = image.resize((32, 32), getattr(Image.Resampling, interpolation.upper()))
+    assert preprocessing.resized(image).tobytes() == expected.tobytes()
+
+
+def test_a_border_leaves_the_pixels_alone():
+    image = picture(28, 28, "L")
+    preprocessing = Preprocessing((32, 32), (0.5,), (0.5,), border=2)
+    assert np.array_equal(preprocessing.resized(image), np.pad(np.asarray(image), 2))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("preprocessing", [GREY, COLOUR], ids=["grey", "colour"])
+def test_takes_pictures_of_any_mode(mode, preprocessing):
+    x = preprocessing(Image.new(mode, (10, 10)))
+    assert x.shape == (len(preprocessing.mean), 8, 6)
+    assert x.isfinite().all()
+
+
+def test_a_tensor_needs_the_exact_size_and_mode():
+    with pytest.raises(InputError, match=r"8x6 in mode L, got 6x8 in mode RGB"):
+        GREY.tensor(picture(6, 8))
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (3, 8, 6), (1, 1, 8, 6)])
+def test_a_picture_needs_one_tensor_of_its_channels(shape):
+    with pytest.raises(InputError, match="expected a tensor"):
+        GREY.image(torch.zeros(shape))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    size=st.tuples(st.integers(8, 300), st.integers(8, 300)),
+    channels=st.sampled_from((1, 3)),
+    shorter=st.none() | st.integers(300, 500),
+    interpolation=st.sampled_from(("nearest", "bilinear", "bicubic")),
+    border=st.integers(0, 3),
+    data=st.data(),
+)
+def test_survives_json(size, channels, shorter, interpolation, border, data):
+    preprocessing = Preprocessing(
+        size,
+        data.draw(st.tuples(*[means] * channels)),
+        data.draw(st.tuples(*[stds] * channels)),
+        shorter,
+        interpolation,
+        border,
+    )
+    text = json.dumps(preprocessing.to_dict())
+    assert Preprocessing.from_dict(json.loads(text)) == preprocessing
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sise": [1, 1]}, "no field 'sise'; did you mean: size"),
+        ({"size": 32}, "not a preprocessing"),
+        ({"size": [0, 6]}, "no picture fits"),
+        ({"size": ["8", "6"]}, "not a preprocessing"),
+        ({"mean": [0.5, 0.5]}, "1 or 3 channels"),
+        ({"std": [0.5, 0.5, 0.5]}, "1 or 3 channels"),
+        ({"std": [0.0]}, "above 0"),
+        ({"interpolation": "linear"}, "did you mean: bilinear"),
+        ({"resize_shorter": 7}, "too small for a crop of 8x6"),
+        ({"border": 3}, "border of 3"),
+        ({"border": -1}, "border of -1"),
+    ],
+)
+def test_refuses_what_cant_be(change, words):
+    with pytest.raises(InputError, match=words):
+        Preprocessing.from_dict(GREY.to_dict() | change)
+
+
+def test_refuses_what_is_missing():
+    with pytest.raises(InputError, match="mean"):
+        Preprocessing.from_dict({"size": [8, 8], "std": [1.0]})
+
+
+def card(channels: int, **changes) -> DataCard:
+    values = {
+        "name": "test",
+        "title": "Test",
+        "classes": ("a", "b"),
+        "channels": channels,
+        "image_size": (28, 28),
+        "mean": (0.1,) if channels == 1 else IMAGENET_MEAN,
+        "std": (0.3,) if channels == 1 else IMAGENET_STD,
+        "interpolation": "bicubic",
+        "citation": "",
+        "licence": "",
+        "url": "",
+    }
+    return DataCard(**(values | changes))
+
+
+def test_a_card_repeats_grey_for_colour():
+    preprocessing = card(1).preprocessing((3, 20, 10), resize_shorter=24)
+    assert preprocessing == Preprocessing((20, 10), (0.1,) * 3, (0.3,) * 3, 24, "bicubic")
+
+
+def test_a_card_weighs_colours_for_grey():
+    preprocessing = card(3).preprocessing((1, 20, 10))
+    white = Image.new("RGB", (10, 20), tuple(round(255 * mean) for mean in IMAGENET_MEAN))
+    assert abs(preprocessing(white)).max() < 0.02
+
+
+def test_a_card_centres_in_one_size_only():
+    centred = card(1, centred_in=(32, 32))
+    assert centred.preprocessing((1, 32, 32)).border == 2
+    assert centred.preprocessing((1, 64, 64)).border == 0
+
+
+def test_a_card_refuses_other_channels():
+    with pytest.raises(InputError, match="takes 4"):
+        card(1).preprocessing((4, 32, 32))
