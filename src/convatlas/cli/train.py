@@ -1,0 +1,207 @@
+"""`convatlas train`: from a network's name and images to trained weights and a report."""
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from convatlas.errors import InputError
+
+if TYPE_CHECKING:
+    from signal import Signals
+
+    from rich.console import Console
+
+    from convatlas.train.run import RunResult
+    from convatlas.train.seeds import SeedsResult
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--data", "source_text", required=True, metavar="SOURCE", help="digits, mnist, folder:PATH, ..."
+)
+@click.option("--recipe", "recipe_name", help="How to train; by default as the images suggest.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Passes over the images, instead of the recipe's; the schedule is stretched to match.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Train N times, from --seed on, and report mean and spread.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field of the recipe, such as optimizer.lr=0.01; may be repeated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the run; by default runs/NAME-SOURCE-seedS.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@click.option("--overwrite", is_flag=True, help="Start again where the folder holds a run.")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that read images; the result is the same.",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Keep the state this often within an epoch; after an epoch it always is kept.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    name: str,
+    source_text: str,
+    recipe_name: str | None,
+    epochs: int | None,
+    seed: int,
+    seeds: int,
+    settings: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    root: Path | None,
+    workers: int,
+    checkpoint_every: float,
+    as_json: bool,
+) -> None:
+    """Train the network NAME and leave config, metrics, weights and a report in a folder.
+
+    A run that was stopped, or killed, goes on with --resume and ends as if nothing had been.
+
+    Example: convatlas train lenet5_modern --data digits --out runs/demo
+    """
+    if resume and overwrite:
+        raise InputError("--resume goes on with a run and --overwrite starts it again: choose one")
+    # threads that wait in a busy loop slow small networks down tenfold where cores are shared
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    from convatlas.cli.train_progress import show_progress
+    from convatlas.report.run_report import write_report
+    from convatlas.train.seeds import start_runs
+    from convatlas.train.signals import stop_on_signals
+
+    out = out or default_folder(name, source_text, seed)
+    with stop_on_signals() as switch, show_progress() as progress:
+        result = start_runs(
+            name,
+            source_text,
+            out=out,
+            seeds=range(seed, seed + seeds),
+            progress=progress,
+            recipe_name=recipe_name,
+            epochs=epochs,
+            changes=dict(_setting(text) for text in settings),
+            resume=resume,
+            overwrite=overwrite,
+            root=root,
+            workers=workers,
+            checkpoint_every=checkpoint_every,
+            stop=switch,
+        )
+    reports = {run.folder: write_report(run.folder) for run in result.runs if run.test}
+    if as_json:
+        shown = result.to_dict() if seeds > 1 else result.runs[0].to_dict()
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    elif result.complete:
+        _print(result, reports, root)
+    if switch.signal is not None and not result.complete:
+        _stop(switch.signal, click.get_current_context())
+
+
+def default_folder(name: str, source_text: str, seed: int) -> Path:
+    """Name the folder of a run that was given none: runs/lenet5-digits-seed0."""
+    source = source_text.rstrip("/").replace(":", "-").rpartition("/")[2]
+    return Path("runs") / f"{name}-{source}-seed{seed}"
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read FIELD=VALUE; what is not JSON is a string."""
+    field, separator, value = text.partition("=")
+    if not separator or not field:
+        raise InputError(f"--set takes FIELD=VALUE, such as optimizer.lr=0.01, not {text!r}")
+    try:
+        return field, json.loads(value)
+    except ValueError:
+        return field, value
+
+
+def _stop(number: "Signals", context: click.Context) -> NoReturn:
+    click.echo(f"stopped by {number.name}; to go on: {_resume_command(context)}", err=True)
+    raise click.exceptions.Exit(128 + number)
+
+
+def _resume_command(context: click.Context) -> str:
+    """Give the command that was called, with --resume."""
+    words = ["convatlas", "train"]
+    for parameter in context.command.params:
+        value, name = context.params[parameter.name or ""], parameter.opts[0]
+        if isinstance(parameter, click.Argument):
+            words.append(value)
+        elif parameter.name in ("resume", "overwrite") or value == parameter.default:
+            continue
+        elif value is True:
+            words.append(name)
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [word for part in values for word in (name, str(part))]
+    return shlex.join([*words, "--resume"])
+
+
+def _print(result: "SeedsResult", reports: dict[Path, Path], root: Path | None) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    run = result.runs[0]
+    console.print(
+        f"[bold]{run.architecture}[/bold] on {run.source}, recipe {run.recipe_name}, "
+        f"{run.epochs} epochs"
+    )
+    for one in result.runs:
+        _print_accuracy(console, one)
+    if len(result.runs) > 1:
+        spread = result.to_dict()["test_top1_accuracy"]
+        console.print(
+            f"  mean of {len(result.runs)} seeds {spread['mean']:.2%} on the test images, "
+            f"standard deviation {spread['std']:.2%}"
+        )
+    console.print(f"  run folder  {run.folder}", markup=False)
+    console.print(f"  report      {reports[run.folder]}", markup=False)
+    where = [] if root is None else ["--root", str(root)]
+    folder = str(run.folder)
+    console.print()
+    console.print("Next:")
+    for words in (
+        ["evaluate", folder, "--data", run.source, *where],
+        ["predict", folder, "IMAGE"],
+        ["visualize", "gradcam", folder, "IMAGE"],
+    ):
+        console.print(f"  convatlas {shlex.join(words)}", markup=False)
+
+
+def _print_accuracy(console: "Console", run: "RunResult") -> None:
+    test = run.test or {}
+    console.print(
+        f"  seed {run.seed}: test {test['top1_accuracy']:.2%} of {test['count']:,} images, "
+        f"top-5 {test['top5_accuracy']:.2%}, validation {run.val_accuracy:.2%}"
+    )

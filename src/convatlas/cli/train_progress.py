@@ -1,0 +1,135 @@
+"""How `convatlas train` shows its progress: a bar on a terminal, plain lines elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from convatlas.train.events import EpochDone, Notice, Progress, StepDone
+
+LINE_EVERY = 2.0  # seconds between epochs' lines
+STEP_LINE_EVERY = 10.0  # seconds after which an epoch that is not done says where it is
+
+
+@contextlib.contextmanager
+def show_progress() -> Generator["Progress"]:
+    """Give what `convatlas.train` tells its events; everything goes to standard error."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    with _Bar(console) as bar:
+        yield bar
+
+
+class _TimeLeft:
+    """Guesses from the steps of this process; a resumed run's first steps are not its own."""
+
+    def __init__(self) -> None:
+        self._begun, self._first = 0.0, 0
+
+    def __call__(self, event: "StepDone") -> str:
+        done = (event.epoch - 1) * event.steps + event.step
+        if not self._first or done < self._first:
+            self._begun, self._first = time.monotonic(), done
+            return ""
+        rate = (done - self._first) / max(time.monotonic() - self._begun, 1e-9)
+        if not rate:
+            return ""
+        seconds = round((event.epochs * event.steps - done) / rate)
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        return f"{clock} left"
+
+
+def _of_step(event: "StepDone", left: str) -> str:
+    return (
+        f"epoch {event.epoch}/{event.epochs}  step {event.step}/{event.steps}  "
+        f"loss {event.loss:.4f}  accuracy {event.accuracy:.2%}  "
+        f"{event.images_per_second:,.0f} images/s  {left}"
+    ).rstrip()
+
+
+def _of_epoch(event: "EpochDone", left: str) -> str:
+    record = event.record
+    return (
+        f"epoch {record['epoch']}/{event.epochs}  loss {record['train_loss']:.4f}  "
+        f"accuracy {record['train_accuracy']:.2%}  validation {record['val_accuracy']:.2%}  "
+        f"{record['images_per_second']:,.0f} images/s  {left}"
+    ).rstrip()
+
+
+class _Lines:
+    """Plain lines: epochs, but not more often than every two seconds, and the last one."""
+
+    def __init__(self) -> None:
+        self._time_left, self._left, self._shown = _TimeLeft(), "", time.monotonic()
+
+    def __call__(self, event: "StepDone | EpochDone | Notice") -> None:
+        from convatlas.train.events import EpochDone, StepDone
+
+        waited = time.monotonic() - self._shown
+        if isinstance(event, StepDone):
+            self._left = self._time_left(event)
+            if waited >= STEP_LINE_EVERY:
+                self._print(_of_step(event, self._left))
+        elif isinstance(event, EpochDone):
+            if waited >= LINE_EVERY or event.record["epoch"] == event.epochs:
+                self._print(_of_epoch(event, self._left))
+        else:
+            self._print(event.text)
+
+    def _print(self, line: str) -> None:
+        self._shown = time.monotonic()
+        click.echo(line, err=True)
+
+
+class _Bar:
+    """A bar over all epochs, with the numbers of the running one and the last validation."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, numbers="", visible=False)
+        self._time_left, self._validation = _TimeLeft(), ""
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: "StepDone | EpochDone | Notice") -> None:
+        from convatlas.train.events import EpochDone, StepDone
+
+        if isinstance(event, StepDone):
+            self._progress.update(
+                self._task,
+                visible=True,
+                description=f"epoch {event.epoch}/{event.epochs}",
+                completed=(event.epoch - 1) * event.steps + event.step,
+                total=event.epochs * event.steps,
+                numbers=f"loss {event.loss:.4f}  accuracy {event.accuracy:.2%}  "
+                f"{self._validation}{event.images_per_second:,.0f} images/s  "
+                f"{self._time_left(event)}",
+            )
+        elif isinstance(event, EpochDone):
+            self._validation = f"validation {event.record['val_accuracy']:.2%}  "
+        else:
+            self._progress.console.print(event.text, markup=False)

@@ -1,0 +1,151 @@
+"""The folder of a run: what lies in it, and whether a run may start or go on there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convatlas.errors import FileError, InputError
+from convatlas.files import write_text
+from convatlas.train.checkpoint import Checkpoints
+from convatlas.weights.store import FILE_NAME
+
+# how `whole_file` calls what it has not yet renamed
+_UNFINISHED = tuple(f".{name}" for name in ("config.", "metrics.", "test.", "model.", "step-"))
+_MAY_DIFFER = ("root", "versions")  # where the same images lie, and what is installed
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """The files of one run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """What was asked for; JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line for each epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def model(self) -> Path:
+        """The trained network, once the run is done."""
+        return self.path / FILE_NAME
+
+    @property
+    def test(self) -> Path:
+        """The evaluation on the test images, once the run is done; JSON."""
+        return self.path / "test.json"
+
+    @property
+    def report(self) -> Path:
+        """What `convatlas.report.run_report` writes; a page to look at."""
+        return self.path / "report.html"
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """States to go on from."""
+        return Checkpoints(self.path / "checkpoints")
+
+    def holds_run(self) -> bool:
+        """Say whether a run was started here."""
+        return any(file.exists() for file in (self.config, self.metrics, self.model, self.test))
+
+    def sweep(self) -> None:
+        """Remove half-written files that a killed process has left."""
+        for folder in (self.path, self.checkpoints.folder):
+            for file in folder.glob(".*.tmp"):
+                if file.name.startswith(_UNFINISHED):
+                    file.unlink()
+
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Make the folder ready for a new run.
+
+        Raises:
+            InputError: A run was started here before.
+            FileError: The folder can't be written.
+        """
+        if self.holds_run():
+            raise InputError(
+                f"{self.path} already holds a run: add --resume to go on with it, --overwrite to "
+                "start again, or choose another folder with --out"
+            )
+        write_json(self.config, config)
+
+    def clear(self) -> None:
+        """Remove what a run has left, and nothing else.
+
+        Raises:
+            FileError: A file can't be removed.
+        """
+        try:
+            self.checkpoints.clear()
+            for file in (self.report, self.metrics, self.model, self.test, self.config):
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            raise FileError(f"can't clear {self.path}: {error.strerror or error}") from error
+
+    def check_same(self, config: Mapping[str, Any]) -> None:
+        """Refuse to go on with other settings than the run was started with.
+
+        Raises:
+            InputError: A setting differs; the message names each.
+            FileError: `config.json` can't be read.
+        """
+        old, new = _flat(read_json(self.config)), _flat(dict(config))
+        different = [
+            f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
+            for name in {**old, **new}
+            if name.partition(".")[0] not in _MAY_DIFFER and old.get(name) != new.get(name)
+        ]
+        if different:
+            raise InputError(
+                f"{self.path} was started with other settings: {'; '.join(different)}; "
+                "give the same ones, or choose another folder with --out"
+            )
+
+    def write_metrics(self, records: list[dict[str, Any]]) -> None:
+        """Write a line for each record, and no other.
+
+        Raises:
+            FileError: The disk is full; the old lines stay.
+        """
+        write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run.
+
+    Raises:
+        FileError: It is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"can't read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise FileError(f"{path} is damaged: {error}") from error
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Turn {"recipe": {"epochs": 3}} into {"recipe.epochs": 3}."""
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, part in value.items():
+        flat |= _flat(part, f"{name}.{key}" if name else key)
+    return flat

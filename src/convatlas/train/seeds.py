@@ -1,0 +1,82 @@
+"""The same run with several seeds: how much of a result is chance."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convatlas.train.events import Notice, Progress, ignore
+from convatlas.train.folder import write_json
+from convatlas.train.run import RunResult, start_run
+
+FILE_NAME = "seeds.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsResult:
+    """How runs that differ in their seed alone ended.
+
+    Attributes:
+        runs: In the order of the seeds; the last one may have been stopped.
+        complete: All runs are finished.
+    """
+
+    runs: tuple[RunResult, ...]
+    complete: bool
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Top-1 accuracy on the test images of each finished run."""
+        return [run.test["top1_accuracy"] for run in self.runs if run.test is not None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the runs and, when all are finished, what they have in common, for JSON."""
+        runs = [run.to_dict() for run in self.runs]
+        if not self.complete:
+            return {"state": "stopped", "runs": runs}
+        found = self.accuracies
+        spread = {
+            "mean": statistics.fmean(found),
+            "std": statistics.stdev(found) if len(found) > 1 else 0.0,  # of the sample, n - 1
+            "min": min(found),
+            "max": max(found),
+        }
+        return {"state": "finished", "test_top1_accuracy": spread, "runs": runs}
+
+
+def start_runs(
+    name: str,
+    source_text: str,
+    *,
+    out: str | Path,
+    seeds: Sequence[int],
+    progress: Progress = ignore,
+    **options: Any,
+) -> SeedsResult:
+    """Train once for each seed: the first in `out`, the others in `out/seed-<seed>`.
+
+    Args:
+        name: A network.
+        source_text: Images.
+        out: The folder; at the end `seeds.json` in it holds the result.
+        seeds: Different ones.
+        progress: Told what happens.
+        options: What else `convatlas.train.run.start_run` takes.
+
+    Returns:
+        The runs; those after a stopped one are not started.
+    """
+    out, runs = Path(out), []
+    for number, seed in enumerate(seeds):
+        if len(seeds) > 1:
+            progress(Notice(f"seed {seed}: run {number + 1} of {len(seeds)}"))
+        folder = out if number == 0 else out / f"seed-{seed}"
+        run = start_run(name, source_text, out=folder, seed=seed, progress=progress, **options)
+        runs.append(run)
+        if run.state == "stopped":
+            return SeedsResult(tuple(runs), complete=False)
+    result = SeedsResult(tuple(runs), complete=True)
+    if len(seeds) > 1:
+        write_json(out / FILE_NAME, result.to_dict())
+    return result
