@@ -1,0 +1,82 @@
+"""`convatlas predict`: what is in these images."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from convatlas.errors import FileError
+
+if TYPE_CHECKING:
+    from convatlas.serve.predictor import Guess
+
+
+@click.command()
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="MODEL... IMAGE...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to show."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the probabilities as JSON.")
+def command(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
+    """Name what is in images, with probabilities.
+
+    A MODEL is a run folder or a .safetensors file; several make an ensemble, whose probabilities
+    are averaged. Every other path is an IMAGE.
+
+    Example: convatlas predict runs/demo seven.png three.png
+    """
+    models = [path for path in paths if path.is_dir() or path.suffix == ".safetensors"]
+    images = [path for path in paths if path not in models]
+    for what, found in (("MODEL", models), ("IMAGE", images)):
+        if not found:
+            raise click.UsageError(f"no {what} among: {' '.join(map(str, paths))}")
+
+    from convatlas.data.images import read_image
+    from convatlas.serve.predictor import Ensemble, Predictor
+
+    ensemble = Ensemble([Predictor.load(path) for path in models])
+    answers: dict[Path, list[Guess]] = {}
+    errors: list[FileError] = []
+    for path in images:
+        try:
+            answers[path] = ensemble.predict(read_image(path), top)
+        except FileError as error:  # the other images still get their answer
+            errors.append(error)
+    if as_json:
+        click.echo(_json(models, answers))
+    else:
+        _print(answers)
+    for error in errors[1:]:
+        click.echo(f"convatlas predict: {error}", err=True)
+    if errors:
+        raise errors[0]
+
+
+def _json(models: list[Path], answers: "dict[Path, list[Guess]]") -> str:
+    from dataclasses import asdict
+
+    predictions = [
+        {"image": str(path), "guesses": [asdict(guess) for guess in guesses]}
+        for path, guesses in answers.items()
+    ]
+    document = {"models": [str(path) for path in models], "predictions": predictions}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _print(answers: "dict[Path, list[Guess]]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for path, guesses in answers.items():
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for guess in guesses:
+            bar = ProgressBar(total=1.0, completed=guess.probability, width=24)
+            table.add_row(f"{guess.probability:8.2%}", bar, escape(guess.name))
+        console.print(f"[bold]{escape(str(path))}[/bold]")
+        console.print(table)

@@ -1,0 +1,168 @@
+"""Answer one question: what is in this image?
+
+A predictor is a network and what its file says of it: class names and preprocessing. Several of
+them make an ensemble.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from convatlas.data.preprocess import Preprocessing
+from convatlas.errors import InputError
+from convatlas.weights.store import load
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A class that an image may show, and how probable the network finds it."""
+
+    label: int
+    name: str
+    probability: float
+
+
+class Answers(Protocol):
+    """What a predictor and an ensemble have in common."""
+
+    classes: tuple[str, ...]
+
+    def probabilities(self, image: Image.Image) -> Tensor:
+        """Give the probability of each class: (classes,), float64, on the CPU."""
+        ...
+
+
+class Predictor:
+    """A trained network that takes images as people have them.
+
+    Attributes:
+        name: Of the network.
+        model: The network, in evaluation mode.
+        classes: Names, in the order of the logits.
+        preprocessing: Makes the network's input of an image.
+    """
+
+    def __init__(self, model: nn.Module, metadata: dict[str, Any]) -> None:
+        """Take what `convatlas.load` gives.
+
+        Raises:
+            InputError: The metadata don't tell the preprocessing, or name too few classes.
+        """
+        self.name: str = metadata.get("architecture", type(model).__name__)
+        self.model = model.eval()
+        self.preprocessing = _preprocessing(self.name, metadata)
+        self.classes = _classes(self.name, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Predictor":
+        """Read a run folder or a safetensors file; errors are those of `convatlas.load`."""
+        return cls(*load(path))
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """Make the network's input of an image: (1, C, H, W), on the network's device."""
+        tensor = self.preprocessing(image)[None]
+        return tensor.to(next(self.model.parameters(), tensor))
+
+    def probabilities(self, image: Image.Image) -> Tensor:
+        """Give the probability of each class: (classes,), float64, on the CPU.
+
+        Raises:
+            InputError: The network has another number of outputs, or they are not finite.
+        """
+        with torch.inference_mode():
+            logits = self.model(self.prepare(image)).double().cpu()
+        if tuple(logits.shape) != (1, len(self.classes)):
+            raise InputError(
+                f"{self.name} gives {tuple(logits.shape)} for one image; "
+                f"{len(self.classes)} class names need (1, {len(self.classes)})"
+            )
+        if not torch.isfinite(logits).all():
+            raise InputError(f"{self.name} gives logits that are not finite: broken weights")
+        return logits.softmax(dim=1)[0]
+
+    def predict(self, image: Image.Image, top: int = 5) -> list[Guess]:
+        """Give the `top` most probable classes, the best first."""
+        return guesses(self, image, top)
+
+
+class Ensemble:
+    """Several networks that answer as one: the mean of their probabilities.
+
+    Krizhevsky et al. 2012, section 6, average the predictions of five and of seven networks so.
+    Each network sees the image through its own preprocessing.
+
+    Attributes:
+        members: The predictors.
+        classes: Names, the same for every member.
+    """
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        """Take at least one predictor.
+
+        Raises:
+            InputError: No predictor, or class names that differ.
+        """
+        if not members:
+            raise InputError("an ensemble needs at least one network")
+        for member in members[1:]:
+            _check_same_classes(members[0], member)
+        self.members = tuple(members)
+        self.classes = members[0].classes
+
+    def probabilities(self, image: Image.Image) -> Tensor:
+        """Give the mean probability of each class: (classes,), float64, on the CPU."""
+        return torch.stack([m.probabilities(image) for m in self.members]).mean(dim=0)
+
+    def predict(self, image: Image.Image, top: int = 5) -> list[Guess]:
+        """Give the `top` most probable classes, the best first."""
+        return guesses(self, image, top)
+
+
+def guesses(answers: Answers, image: Image.Image, top: int = 5) -> list[Guess]:
+    """Give the `top` most probable classes, the best first, fewer where there are fewer.
+
+    Raises:
+        InputError: `top` is below 1.
+    """
+    if top < 1:
+        raise InputError(f"can't give the top {top}: at least 1")
+    probabilities = answers.probabilities(image).tolist()
+    order = sorted(range(len(probabilities)), key=lambda label: (-probabilities[label], label))
+    return [Guess(i, answers.classes[i], probabilities[i]) for i in order[:top]]
+
+
+def _preprocessing(name: str, metadata: dict[str, Any]) -> Preprocessing:
+    if not metadata.get("preprocessing"):
+        raise InputError(
+            f"the file of this {name} doesn't tell how images are prepared for it; save it with "
+            'metadata={"preprocessing": ..., "classes": ...}'
+        )
+    return Preprocessing.from_dict(metadata["preprocessing"])
+
+
+def _classes(name: str, metadata: dict[str, Any]) -> tuple[str, ...]:
+    """Give the class names; numbers where the file has none."""
+    count = metadata.get("num_classes")
+    classes = metadata.get("classes") or [str(i) for i in range(count or 0)]
+    if count is not None and len(classes) != count:
+        raise InputError(f"the file of this {name} names {len(classes)} classes of {count}")
+    return tuple(str(c) for c in classes)
+
+
+def _check_same_classes(first: Predictor, other: Predictor) -> None:
+    if len(first.classes) != len(other.classes):
+        raise InputError(
+            f"can't average networks with different classes: {first.name} has "
+            f"{len(first.classes)}, {other.name} has {len(other.classes)}"
+        )
+    for i, (one, two) in enumerate(zip(first.classes, other.classes, strict=True)):
+        if one != two:
+            raise InputError(
+                f"can't average networks with different classes: class {i} is {one!r} in "
+                f"{first.name} and {two!r} in {other.name}"
+            )
