@@ -10,6 +10,7 @@ from torch import nn
 from convatlas.architectures import (
     alexnet,
     efficientnet,
+    gap_study,
     lenet5,
     mobilenet_v1,
     nin,
@@ -29,6 +30,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     squeezenet.ARCHITECTURE,
     mobilenet_v1.ARCHITECTURE,
     efficientnet.ARCHITECTURE,
+    gap_study.ARCHITECTURE,
 )
 
 
