@@ -32,19 +32,29 @@ def fetch(reader: Reader, chunks: Sequence[np.ndarray], workers: int) -> Iterato
     if not chunks:
         return
     results, processes = _started(_Chunks(reader, chunks), min(workers, len(chunks)))
-    for _ in chunks:
-        try:
-            result = next(results)
-        except (RuntimeError, OSError, EOFError) as error:  # by the moment at which it died
-            if not wait([process.sentinel for process in processes], timeout=1):
-                raise
-            raise InputError(
-                "a process that reads images ahead has died, as it does when memory runs out: "
-                f"take fewer than {workers} workers"
-            ) from error
-        if isinstance(result, UserError):
-            raise result
-        yield result
+    try:
+        for _ in chunks:
+            result = _next(results, processes)
+            if isinstance(result, UserError):
+                raise result
+            yield result
+    finally:
+        del results  # with it torch ends the processes,
+        _kill(processes)  # unless the traceback of an error still holds it
+
+
+def _next(
+    results: Iterator[Tensor | UserError], processes: list[BaseProcess]
+) -> Tensor | UserError:
+    try:
+        return next(results)
+    except (RuntimeError, OSError, EOFError) as error:  # by the moment at which a process died
+        if not wait([process.sentinel for process in processes], timeout=1):
+            raise
+        raise InputError(
+            "a process that reads images ahead has died, as it does when memory runs out: "
+            f"take fewer than {len(processes)} workers"
+        ) from error
 
 
 class _Chunks(Dataset[Tensor | UserError]):
