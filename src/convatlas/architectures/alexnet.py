@@ -188,7 +188,8 @@ class Towers(nn.Module):
 
 
 def _join(halves: list[Tensor], device: torch.device) -> Tensor:
-    return torch.cat([half.to(device) for half in halves], 1)
+    moved = [half.to(device) for half in halves]
+    return moved[0] if len(moved) == 1 else torch.cat(moved, 1)
 
 
 def make_layers(
