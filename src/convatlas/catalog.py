@@ -17,6 +17,7 @@ from convatlas.architectures import (
     resnet,
     squeezenet,
     vgg,
+    zfnet,
 )
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
@@ -24,6 +25,7 @@ from convatlas.errors import InputError, suggest, unknown
 ARCHITECTURES: tuple[Architecture, ...] = (
     lenet5.ARCHITECTURE,
     alexnet.ARCHITECTURE,
+    zfnet.ARCHITECTURE,
     nin.ARCHITECTURE,
     vgg.ARCHITECTURE,
     resnet.ARCHITECTURE,
