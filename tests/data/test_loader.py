@@ -164,9 +164,10 @@ def test_a_change_depends_on_seed_epoch_and_index_alone():
         assert sum(changed[i] != image for i, image in images().items()) > COUNT / 2
 
 
-def test_a_first_resize_is_that_of_the_preprocessing():
+def test_a_first_resize_or_pad_crop_begins_with_that_of_the_preprocessing():
     bordered = Preprocessing((8, 8), (0.3,), (0.6,), border=2)
     assert same(epoch(preprocessing=bordered, augment=(Resize(),)), epoch(preprocessing=bordered))
+    assert same(epoch(preprocessing=bordered, augment=(PadCrop(0),)), epoch(preprocessing=bordered))
     stretched = epoch(preprocessing=bordered, augment=(Resize("bilinear"),))
     assert not same(stretched, epoch(preprocessing=bordered))
 

@@ -45,8 +45,8 @@ class Augmentation(Protocol):
 class Resize:
     """Bring the image to the network's size; without chance.
 
-    First in a recipe and without an interpolation, the loader does it as the preprocessing of
-    the test images does (borders and crops too), and once an image instead of once an epoch.
+    First in a recipe and without an interpolation, it is done by the preprocessing, so that
+    training and test images get the same border or crop, and once instead of once an epoch.
 
     Attributes:
         interpolation: Stretch with this one; None: as the preprocessing does.
@@ -148,7 +148,8 @@ class Flip:
 class PadCrop:
     """Pad with black, then crop the network's size at random (He et al. 2015, section 4.2).
 
-    An image of another size is stretched to the network's first: `padding` counts its pixels.
+    An image of another size is first brought to the network's, by the preprocessing where this is
+    the first change, otherwise stretched: `padding` counts pixels of the network's input.
     """
 
     padding: int = 4

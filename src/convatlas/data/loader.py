@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convatlas.data.augment import Augmentation, Resize
+from convatlas.data.augment import Augmentation, PadCrop, Resize
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.splits import ArraySplit, Split
 from convatlas.data.workers import fetch
@@ -73,7 +73,8 @@ class _Reader:
 
     def _changed(self, index: int) -> np.ndarray:
         size = self.preprocessing.size
-        if self.augment[0] == Resize():
+        first = self.augment[0]
+        if first == Resize() or isinstance(first, PadCrop):  # they begin at the network's size
             image = _picture(self._resized(index))
         else:
             image = self.split.image(index).convert(self.preprocessing.mode)
@@ -117,8 +118,8 @@ def batches(
         split: Images and labels.
         preprocessing: What the network takes.
         batch_size: Images a batch; the last one may be smaller.
-        augment: Changes of each image, in this order; a first `Resize()` is done as the
-            preprocessing does it.
+        augment: Changes of each image, in this order; a first `Resize()` or `PadCrop` begins with
+            what the preprocessing makes of the image.
         seed: Of the order and of the changes, together with `epoch`.
         epoch: Another one gives another order and other changes.
         start: Skip this many batches; their images are not even read.
