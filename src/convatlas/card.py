@@ -25,6 +25,7 @@ class Variant(Generic[S]):
     input_shape: tuple[int, int, int] = (3, 224, 224)  # channels, height, width
     num_classes: int = 1000
     deviation: str = ""  # how it differs from the network of the paper; empty: it does not
+    depth: str = "path"  # the paper counts weight layers on the longest path, or "convolutions"
 
 
 @dataclass(frozen=True, slots=True)
