@@ -1,0 +1,185 @@
+"""The report of a run: one HTML page that holds everything it shows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from torch import nn
+
+from convatlas import __version__
+from convatlas.analysis.claims import check_claims
+from convatlas.analysis.report import analyze
+from convatlas.catalog import find
+from convatlas.data.sources import open_source
+from convatlas.errors import FileError, UserError
+from convatlas.evaluate.evaluation import Prediction
+from convatlas.evaluate.metrics import wilson_interval
+from convatlas.files import write_text
+from convatlas.report.chart import line_chart
+from convatlas.report.pictures import Shown, colour_ramp, explain, show
+from convatlas.report.run_folder import RunFolder, read_run
+from convatlas.report.tables import (
+    claim_rows,
+    class_rows,
+    confusion_cells,
+    frequent_confusions,
+    reproduce,
+    settings,
+)
+from convatlas.weights.store import load
+
+FILE_NAME = "report.html"
+MATRIX_CLASSES = 20  # above that the matrix gives way to a list of the most frequent confusions
+EXPLAINED_RIGHT, EXPLAINED_WRONG = 8, 6  # images that get their heat maps
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write report.html into the folder of a finished run.
+
+    Everything is read from the folder; the data source is opened again only for the pictures of
+    the images that test.json names. Nothing is evaluated again.
+
+    Args:
+        folder: With config.json, metrics.jsonl, test.json and model.safetensors.
+
+    Returns:
+        The path of the page: one file without scripts that loads nothing.
+
+    Raises:
+        FileError: A file of the run is missing or damaged, or the page can't be written.
+    """
+    run = read_run(folder)
+    model, metadata = load(run.path)
+    if metadata["architecture"] != run.config["architecture"]:
+        raise FileError(
+            f"{run.path} is of two runs: config.json is of {run.config['architecture']}, "
+            f"model.safetensors of {metadata['architecture']}"
+        )
+    page = _environment().get_template("run.html.jinja").render(_context(run, model))
+    write_text(run.path / FILE_NAME, page)
+    return run.path / FILE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Test images on the page; `missing` says why there are none."""
+
+    mistakes: Sequence[Shown] = ()
+    wrong: Sequence[Shown] = ()
+    right: Sequence[Shown] = ()
+    missing: str = ""
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("convatlas.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, short=short, duration=duration)
+    return environment
+
+
+def _context(run: RunFolder, model: nn.Module) -> dict[str, Any]:
+    name, test = run.config["architecture"], run.test
+    height, width = run.preprocessing.size
+    cost = analyze(model, (run.config["in_channels"], height, width))
+    architecture, variant = find(name)
+    right = round(test["top1_accuracy"] * test["count"])
+    interval = wilson_interval(right, test["count"])
+    start = _axis_start(interval[0])
+    claims = check_claims([name])
+    return {
+        "version": __version__,
+        "run": run,
+        "family": architecture.name,
+        "paper": architecture.paper,
+        "deviations": [*filter(None, [variant.deviation]), *architecture.deviations],
+        "right": right,
+        "interval": interval,
+        "axis_start": start,
+        "scale": lambda fraction: round(100 * (fraction - start) / (1 - start), 1),
+        "digits": 1 if test["count"] < 2000 else 2,
+        "seconds": sum(epoch["seconds"] for epoch in run.epochs),
+        "cost": cost,
+        "charts": _charts(run),
+        "small": len(run.classes) <= MATRIX_CLASSES,
+        "longest": max(len(name) for name in run.classes),
+        "matrix": confusion_cells(test["confusion"], run.classes),
+        "confusions": frequent_confusions(test["confusion"], run.classes, MATRIX_CLASSES),
+        "classes": class_rows(test["confusion"], run.classes),
+        "pictures": _pictures(run, model),
+        "ramp": colour_ramp(),
+        "layer": model.cam_layer,
+        "settings": settings(run.config["recipe"]),
+        "claims": claim_rows(claims, derivable=True),
+        "reported": claim_rows(claims, derivable=False),
+        "command": reproduce(run.config),
+        "config_text": json.dumps(run.config, indent=2, ensure_ascii=False),
+    }
+
+
+def _charts(run: RunFolder) -> list[Any]:
+    epochs = [epoch["epoch"] for epoch in run.epochs]
+
+    def series(quantity: str) -> dict[str, list[float | None]]:
+        pairs = {"train": f"train_{quantity}", "validation": f"val_{quantity}"}
+        return {name: [epoch[key] for epoch in run.epochs] for name, key in pairs.items()}
+
+    return [
+        line_chart("Loss", epochs, series("loss")),
+        line_chart("Accuracy", epochs, series("accuracy"), percent=True),
+    ]
+
+
+def _pictures(run: RunFolder, model: nn.Module) -> Pictures:
+    """Show and explain images; without its data the rest of a report still has its worth."""
+    root = run.config.get("root")
+    try:
+        split = open_source(run.config["source"], root=None if root is None else Path(root)).test
+        return Pictures(
+            mistakes=show(run.mistakes, split, run.preprocessing),
+            wrong=explain(model, run.mistakes[:EXPLAINED_WRONG], split, run.preprocessing),
+            right=explain(model, _spread(run.examples), split, run.preprocessing),
+        )
+    except UserError as error:
+        return Pictures(missing=str(error))
+
+
+def _spread(examples: Sequence[Prediction]) -> list[Prediction]:
+    """Take some of the examples, evenly over the classes."""
+    count = min(EXPLAINED_RIGHT, len(examples))
+    return [examples[i * len(examples) // count] for i in range(count)]
+
+
+def _axis_start(low: float) -> float:
+    """Choose where the axis of an interval begins so that it can be seen."""
+    return next(start for start in (0.99, 0.9, 0.5, 0.0) if low >= start)
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """Write a fraction in percent; the space does not break."""
+    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def short(number: float) -> str:
+    """Write a count with three digits and a unit: 61,706 is 61.7 k."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= 0.9995 * size:
+            return f"{number / size:.3g}\N{NO-BREAK SPACE}{unit}"
+    return f"{number:g}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people say them."""
+    if seconds < 59.95:
+        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}\N{NO-BREAK SPACE}min {rest}\N{NO-BREAK SPACE}s"
+    return f"{minutes // 60}\N{NO-BREAK SPACE}h {minutes % 60}\N{NO-BREAK SPACE}min"

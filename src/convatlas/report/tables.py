@@ -1,0 +1,207 @@
+"""The tables of a report as values: what stands in each cell."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convatlas.analysis.claims import ClaimResult
+from convatlas.catalog import find
+from convatlas.errors import InputError
+from convatlas.evaluate.metrics import wilson_interval
+from convatlas.recipe import to_dict
+from convatlas.train.plan import find_recipes
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A count of the confusion matrix; `shade` is how strongly it is coloured, in percent."""
+
+    count: int
+    shade: int
+    right: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """How well one class is recognised; the accuracy of a class without images is None."""
+
+    name: str
+    images: int
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    taken_for: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """What is printed of the network, and what its code gives; `details` narrows it down."""
+
+    quantity: str
+    details: str
+    published: str
+    recomputed: str
+    verdict: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """A class that was taken for another one."""
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+
+
+def confusion_cells(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[list[Cell]]:
+    """Give the cells of the matrix, coloured by their share of the true class."""
+    rows = []
+    for i, counts in enumerate(confusion):
+        total = sum(counts) or 1
+        rows.append(
+            [
+                Cell(
+                    count=n,
+                    # the faintest tint of a mistake can still be seen
+                    shade=round(50 * n / total) if i == j else min(50, 14 + round(90 * n / total)),
+                    right=i == j,
+                    title=f"{classes[i]} taken for {classes[j]}: {n} of {sum(counts)}",
+                )
+                for j, n in enumerate(counts)
+            ]
+        )
+    return rows
+
+
+def class_rows(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[ClassRow]:
+    """Give a row for each class, in the order of the classes."""
+    rows = []
+    for i, counts in enumerate(confusion):
+        total = sum(counts)
+        wrong = sorted(((n, -j) for j, n in enumerate(counts) if n and j != i), reverse=True)
+        rows.append(
+            ClassRow(
+                name=classes[i],
+                images=total,
+                accuracy=counts[i] / total if total else None,
+                interval=wilson_interval(counts[i], total) if total else None,
+                taken_for=[(classes[-j], n) for n, j in wrong[:3]],
+            )
+        )
+    return rows
+
+
+def frequent_confusions(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int
+) -> list[Confusion]:
+    """Give the cells off the diagonal with the greatest counts, at most `most`."""
+    found = [
+        Confusion(classes[i], classes[j], n, n / sum(counts))
+        for i, counts in enumerate(confusion)
+        for j, n in enumerate(counts)
+        if n and i != j
+    ]
+    return sorted(found, key=lambda c: (-c.count, -c.share))[:most]
+
+
+def claim_rows(results: Sequence[ClaimResult], *, derivable: bool) -> list[ClaimRow]:
+    """Give the claims that the code can recompute, or those that it can't."""
+    return [
+        ClaimRow(
+            quantity=_spoken(result.quantity),
+            details=readable(result.claim.config) if result.claim.config else "",
+            published=_amount(result.published, result.quantity),
+            recomputed=_amount(result.recomputed, result.quantity),
+            verdict=result.verdict,
+            source=result.source,
+            reason=result.reason,
+        )
+        for result in results
+        if (result.verdict != "not derivable") == derivable
+    ]
+
+
+def _amount(value: Any, quantity: str) -> str:
+    if isinstance(value, list):
+        return (" x " if "shape" in quantity else ", ").join(_amount(v, quantity) for v in value)
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
+    return "" if value is None else readable(value)
+
+
+def settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Give the fields of a recipe as people read them, without its texts."""
+    texts = ("kind", "where", "deviations")
+    return [(_spoken(name), readable(v)) for name, v in recipe.items() if name not in texts]
+
+
+def readable(value: Any) -> str:
+    """Write a value of a JSON document as a person would."""
+    if isinstance(value, Mapping):
+        parts = [f"{_spoken(k)} {readable(v)}" for k, v in value.items() if k != "kind"]
+        kind = value.get("kind")
+        if kind is None:
+            return ", ".join(parts)
+        return f"{kind} ({', '.join(parts)})" if parts else str(kind)
+    if isinstance(value, list):
+        return ", ".join(readable(part) for part in value) or "none"
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def reproduce(config: Mapping[str, Any]) -> str:
+    """Give the command that trains the same network again, its recipe's changes included."""
+    command = ["convatlas", "train", config["architecture"], "--data", config["source"]]
+    if config.get("root"):
+        command += ["--root", config["root"]]
+    if config.get("recipe_name"):
+        command += ["--recipe", config["recipe_name"]]
+    command += [*_changes(config), "--seed", str(config["seed"])]
+    return shlex.join(command)
+
+
+def _changes(config: Mapping[str, Any]) -> list[str]:
+    """Give the options that turn the recipe of that name into the one that was used."""
+    used = config["recipe"]
+    try:
+        recipe = find_recipes(_family(config["architecture"]))[config["recipe_name"]]
+    except (KeyError, InputError):  # a recipe of another version or of the user's own
+        return ["--epochs", str(used["epochs"])] if "epochs" in used else []
+    options = []
+    if used.get("epochs", recipe.epochs) != recipe.epochs:
+        recipe = recipe.lasting(used["epochs"])
+        options += ["--epochs", str(used["epochs"])]
+    published, wanted = _flat(to_dict(recipe)), _flat(dict(used))
+    for name, value in wanted.items():
+        if name in published and published[name] != value:
+            options += ["--set", f"{name}={json.dumps(value)}"]
+    return options
+
+
+def _family(name: str) -> str:
+    return find(name)[0].name
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Turn {"optimizer": {"lr": 0.1}} into {"optimizer.lr": 0.1}, without names of classes."""
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, part in value.items():
+        if key != "kind":
+            flat |= _flat(part, f"{name}.{key}" if name else key)
+    return flat
+
+
+def _spoken(name: str) -> str:
+    return {"lr": "learning rate", "ema": "weight averaging", "macs": "MACs"}.get(
+        name, name.replace("_", " ")
+    )
