@@ -1,4 +1,7 @@
-"""The names of sources."""
+"""The names of sources, and the examples of their page."""
+
+import re
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +45,13 @@ def test_a_folder_lies_below_the_root(tmp_path):
         open_source("folder:pets", root=tmp_path)
     with pytest.raises(FileError, match="there is no folder /nowhere/pets"):
         open_source("folder:/nowhere/pets", root=tmp_path)
+
+
+def test_the_examples_of_the_page_run():
+    page = Path(__file__).parents[2] / "docs" / "data.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 3
+    names: dict = {}
+    exec("\n".join(blocks), names)
+    assert names["images"].shape == (64, 1, 32, 32)
+    assert names["back"].size == (32, 32)
