@@ -51,6 +51,15 @@ def test_torch_takes_five_times_the_alpha_of_the_paper():
     assert (y - nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)(x)).abs().max() > 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_local_response_norm_keeps_the_type_and_does_not_overflow(dtype):
+    x = 1000 * torch.randn(1, 8, 2, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    y = LocalResponseNorm()(x)
+    assert y.dtype == dtype
+    expected = LocalResponseNorm()(x.float()).to(dtype)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("groups", [1, 4])
 def test_he_normal_has_the_variance_of_the_fan_out(groups):
     torch.manual_seed(0)

@@ -66,9 +66,12 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise across channels; the shape stays (N, C, H, W)."""
-        return nn.functional.local_response_norm(
-            x, self.size, self.alpha * self.size, self.beta, self.k
+        half = x.dtype in (torch.float16, torch.bfloat16)
+        wide = x.float() if half else x  # the square of 256 is too large for float16
+        y = nn.functional.local_response_norm(
+            wide, self.size, self.alpha * self.size, self.beta, self.k
         )
+        return y.to(x.dtype)
 
     def extra_repr(self) -> str:
         """Name the constants of the formula."""
