@@ -2,9 +2,8 @@
 
 import json
 import pickle
+import resource
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -239,18 +238,15 @@ class TestSaving:
             assert "metadata" in refusal(ca.save, model, tmp_path / "x", {"value": value})
         assert "got 2 names" in refusal(ca.save, model, tmp_path / "x", {"classes": ["a", "b"]})
 
-    def test_a_full_disk_leaves_the_old_file(self, file):
+    def test_a_full_disk_leaves_the_old_file(self, model, file):
         old = file.read_bytes()
-        script = (
-            "import resource, sys, convatlas as ca\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
-            "try: ca.save(ca.create('resnet8_cifar'), sys.argv[1])\n"
-            "except ca.errors.FileError as error: print(error)\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script, file], capture_output=True, text=True, check=True
-        )
-        assert done.stdout.startswith(f"can't write {file}: ")
-        assert "File too large" in done.stdout
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+        try:
+            message = refusal(ca.save, model, file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert message.startswith(f"can't write {file}: ")
+        assert "File too large" in message
         assert file.read_bytes() == old
         assert list(file.parent.iterdir()) == [file]

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -97,12 +98,12 @@ def command(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from convatlas.cli.train_progress import show_progress
-    from convatlas.report.run_report import write_report
     from convatlas.train.seeds import start_runs
-    from convatlas.train.signals import stop_on_signals
+    from convatlas.train.signals import StoppedError, stop_on_signals
 
     out = out or default_folder(name, source_text, seed)
-    with stop_on_signals() as switch, show_progress() as progress:
+    result = None
+    with stop_on_signals() as switch, show_progress() as progress, suppress(StoppedError):
         result = start_runs(
             name,
             source_text,
@@ -119,13 +120,9 @@ def command(
             checkpoint_every=checkpoint_every,
             stop=switch,
         )
-    reports = {run.folder: write_report(run.folder) for run in result.runs if run.test}
-    if as_json:
-        shown = result.to_dict() if seeds > 1 else result.runs[0].to_dict()
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-    elif result.complete:
-        _print(result, reports, root)
-    if switch.signal is not None and not result.complete:
+    if result is not None:
+        _report(result, root, as_json)
+    if switch.signal is not None and (result is None or not result.complete):
         _stop(switch.signal, click.get_current_context())
 
 
@@ -168,7 +165,19 @@ def _resume_command(context: click.Context) -> str:
     return shlex.join([*words, "--resume"])
 
 
-def _print(result: "SeedsResult", reports: dict[Path, Path], root: Path | None) -> None:
+def _report(result: "SeedsResult", root: Path | None, as_json: bool) -> None:
+    """Write a page for each finished run, and print what came out."""
+    from convatlas.report.run_report import write_report
+
+    reports = [write_report(run.folder) for run in result.runs if run.test is not None]
+    if as_json:
+        shown = result.to_dict() if len(result.seeds) > 1 else result.runs[0].to_dict()
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    elif result.complete:
+        _print(result, reports[0], root)
+
+
+def _print(result: "SeedsResult", report: Path, root: Path | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -186,7 +195,7 @@ def _print(result: "SeedsResult", reports: dict[Path, Path], root: Path | None) 
             f"standard deviation {spread['std']:.2%}"
         )
     console.print(f"  run folder  {run.folder}", markup=False)
-    console.print(f"  report      {reports[run.folder]}", markup=False)
+    console.print(f"  report      {report}", markup=False)
     where = [] if root is None else ["--root", str(root)]
     folder = str(run.folder)
     console.print()

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from convatlas.train.events import EpochDone, Notice, Progress, StepDone
+    from convatlas.train.events import Download, EpochDone, Event, Progress, StepDone
 
 LINE_EVERY = 2.0  # seconds between epochs' lines
 STEP_LINE_EVERY = 10.0  # seconds after which an epoch that is not done says where it is
@@ -67,14 +67,19 @@ def _of_epoch(event: "EpochDone", left: str) -> str:
     ).rstrip()
 
 
+def _of_download(event: "Download") -> str:
+    total = "" if event.total is None else f" of {event.total / 1e6:,.1f}"
+    return f"downloading {event.file}: {event.done / 1e6:,.1f}{total} MB"
+
+
 class _Lines:
     """Plain lines: epochs, but not more often than every two seconds, and the last one."""
 
     def __init__(self) -> None:
         self._time_left, self._left, self._shown = _TimeLeft(), "", time.monotonic()
 
-    def __call__(self, event: "StepDone | EpochDone | Notice") -> None:
-        from convatlas.train.events import EpochDone, StepDone
+    def __call__(self, event: "Event") -> None:
+        from convatlas.train.events import Download, EpochDone, StepDone
 
         waited = time.monotonic() - self._shown
         if isinstance(event, StepDone):
@@ -84,6 +89,9 @@ class _Lines:
         elif isinstance(event, EpochDone):
             if waited >= LINE_EVERY or event.record["epoch"] == event.epochs:
                 self._print(_of_epoch(event, self._left))
+        elif isinstance(event, Download):
+            if waited >= STEP_LINE_EVERY:
+                self._print(_of_download(event))
         else:
             self._print(event.text)
 
@@ -115,8 +123,8 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def __call__(self, event: "StepDone | EpochDone | Notice") -> None:
-        from convatlas.train.events import EpochDone, StepDone
+    def __call__(self, event: "Event") -> None:
+        from convatlas.train.events import Download, EpochDone, StepDone
 
         if isinstance(event, StepDone):
             self._progress.update(
@@ -131,5 +139,14 @@ class _Bar:
             )
         elif isinstance(event, EpochDone):
             self._validation = f"validation {event.record['val_accuracy']:.2%}  "
+        elif isinstance(event, Download):
+            self._progress.update(
+                self._task,
+                visible=True,
+                description="",
+                completed=event.done,
+                total=event.total,
+                numbers=_of_download(event),
+            )
         else:
             self._progress.console.print(event.text, markup=False)

@@ -43,8 +43,24 @@ class Notice:
     text: str
 
 
-Progress = Callable[[StepDone | EpochDone | Notice], None]
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Images on their way here.
+
+    Attributes:
+        file: Its name.
+        done: Bytes so far.
+        total: Bytes in all; None: the server doesn't say.
+    """
+
+    file: str
+    done: int
+    total: int | None
 
 
-def ignore(event: StepDone | EpochDone | Notice) -> None:
+Event = StepDone | EpochDone | Notice | Download
+Progress = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
     """Draw nothing."""

@@ -12,7 +12,7 @@ import torch
 from convatlas.data.loader import Batch, batches, num_batches
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.splits import Split
-from convatlas.errors import UserError
+from convatlas.errors import InputError, UserError
 from convatlas.evaluate.evaluation import Evaluation, evaluate
 from convatlas.recipe import Recipe
 from convatlas.schedules import OnPlateau, Schedule, Warmup
@@ -109,15 +109,8 @@ def fit(
             if time.perf_counter() - kept >= keep_every:
                 keep(checked(state))
                 kept = time.perf_counter()
-        evaluation = evaluate(
-            checked(state).result,
-            data.val,
-            data.preprocessing,
-            data.classes,
-            workers=data.workers,
-            progress=stop_if_asked,
-        )
         rate = rate_at(recipe, (state.step - 1) / steps, state.records)
+        evaluation = _validate(checked(state), data, rate, stop_if_asked)
         seconds = time.perf_counter() - begun
         state.records.append(_record(state, evaluation, rate, seconds))
         state.running = Running()
@@ -190,6 +183,25 @@ def checked(state: State) -> State:
             f"{len(state.records) + 1}); try a lower optimizer.lr"
         )
     return state
+
+
+def _validate(
+    state: State, data: Data, rate: float, progress: Callable[[int, int], None]
+) -> Evaluation:
+    try:
+        return evaluate(
+            state.result,
+            data.val,
+            data.preprocessing,
+            data.classes,
+            workers=data.workers,
+            progress=progress,
+        )
+    except InputError as error:  # finite weights may be too large for finite logits
+        raise DivergedError(
+            f"validation after step {state.step} (epoch {len(state.records) + 1}) at a learning "
+            f"rate of {rate:g}: {error}; try a lower optimizer.lr"
+        ) from error
 
 
 def _plateau(schedule: Schedule) -> OnPlateau | None:

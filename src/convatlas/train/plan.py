@@ -11,6 +11,7 @@ import torch
 
 from convatlas import __version__
 from convatlas.catalog import find
+from convatlas.data.download import Progress as DownloadProgress
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.sources import Source, open_source
 from convatlas.errors import InputError, unknown
@@ -89,6 +90,7 @@ def make_plan(
     epochs: int | None = None,
     changes: Mapping[str, Any] | None = None,
     root: Path | None = None,
+    download: DownloadProgress | None = None,
 ) -> Plan:
     """Find all that a run needs.
 
@@ -100,6 +102,7 @@ def make_plan(
         epochs: Train for so many, the schedule stretched to match; None: as the recipe says.
         changes: Fields of the recipe by dotted name, set after `epochs`.
         root: Where downloaded data lies.
+        download: Told of the images' way here.
 
     Raises:
         UnknownNameError: No such network, source, recipe, field or loss.
@@ -119,7 +122,7 @@ def make_plan(
         recipe = recipe.lasting(epochs)
     recipe = override(recipe, dict(changes or {}))
     make_loss(recipe.loss, recipe.label_smoothing)
-    source = open_source(source_text, root=root)
+    source = open_source(source_text, root=root, progress=download)
     for split in ("train", "val", "test"):
         if not len(getattr(source, split)):
             raise InputError(f"{source_text} has no images in its {split} split")

@@ -11,7 +11,7 @@ import torch
 
 from convatlas.catalog import build
 from convatlas.evaluate.evaluation import evaluate
-from convatlas.train.events import Notice, Progress, ignore
+from convatlas.train.events import Download, Notice, Progress, ignore
 from convatlas.train.folder import RunFiles, read_json, write_json
 from convatlas.train.loop import Data, fit
 from convatlas.train.plan import Plan, make_plan
@@ -97,7 +97,14 @@ def start_run(
             those of the run to go on with.
         FileError: Something can't be read or written.
         DivergedError: The loss or the weights are not finite; the last checkpoint stays.
+        StoppedError: `stop` said so while images were downloaded, before the run had begun.
     """
+
+    def tell_of_download(file: str, done: int, total: int | None) -> None:
+        if stop():
+            raise StoppedError
+        progress(Download(file, done, total))
+
     plan = make_plan(
         name,
         source_text,
@@ -106,6 +113,7 @@ def start_run(
         epochs=epochs,
         changes=changes,
         root=None if root is None else Path(root),
+        download=tell_of_download,
     )
     files = RunFiles(Path(out))
     if overwrite and not resume:

@@ -18,12 +18,17 @@ class SeedsResult:
     """How runs that differ in their seed alone ended.
 
     Attributes:
+        seeds: What was asked for.
         runs: In the order of the seeds; the last one may have been stopped.
-        complete: All runs are finished.
     """
 
+    seeds: tuple[int, ...]
     runs: tuple[RunResult, ...]
-    complete: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs are finished."""
+        return len(self.accuracies) == len(self.seeds)
 
     @property
     def accuracies(self) -> list[float]:
@@ -67,7 +72,7 @@ def start_runs(
     Returns:
         The runs; those after a stopped one are not started.
     """
-    out, runs = Path(out), []
+    out, runs = Path(out), list[RunResult]()
     for number, seed in enumerate(seeds):
         if len(seeds) > 1:
             progress(Notice(f"seed {seed}: run {number + 1} of {len(seeds)}"))
@@ -75,8 +80,8 @@ def start_runs(
         run = start_run(name, source_text, out=folder, seed=seed, progress=progress, **options)
         runs.append(run)
         if run.state == "stopped":
-            return SeedsResult(tuple(runs), complete=False)
-    result = SeedsResult(tuple(runs), complete=True)
-    if len(seeds) > 1:
+            break
+    result = SeedsResult(tuple(seeds), tuple(runs))
+    if len(seeds) > 1 and result.complete:
         write_json(out / FILE_NAME, result.to_dict())
     return result

@@ -1,0 +1,109 @@
+"""Each optimizer against steps worked out from the formulas of its paper."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+from convatlas.errors import InputError
+from convatlas.recipe import SGD, Adam, RMSProp
+from convatlas.train.optimizers import make_optimizer, set_rate
+
+START = [1.0, -2.0, 0.5]
+
+
+def descend(noun, rates):
+    """Minimise sum(w^4) / 4, whose gradient is w^3, and give the weights after each step."""
+    weights = Parameter(torch.tensor(START, dtype=torch.float64))
+    optimizer = make_optimizer(noun, [weights])
+    path = []
+    for rate in rates:
+        set_rate(optimizer, rate)
+        optimizer.zero_grad()
+        weights.pow(4).sum().div(4).backward()
+        optimizer.step()
+        path.append(weights.tolist())
+    return path
+
+
+def by_hand(step, rates):
+    """Do the same with `step(w, gradient, rate, number, memory) -> w`, one weight at a time."""
+    path = []
+    weights, memories = list(START), [{} for _ in START]
+    for number, rate in enumerate(rates, start=1):
+        weights = [
+            step(w, w**3, rate, number, memory) for w, memory in zip(weights, memories, strict=True)
+        ]
+        path.append(weights)
+    return path
+
+
+RATES = [0.1, 0.1, 0.05, 0.01]
+
+
+def check(noun, step):
+    for ours, expected in zip(descend(noun, RATES), by_hand(step, RATES), strict=True):
+        assert ours == pytest.approx(expected, rel=1e-12)
+
+
+def test_sgd_with_momentum_and_decay():
+    def step(w, g, rate, number, memory):
+        memory["v"] = 0.9 * memory.get("v", 0.0) + g + 0.01 * w
+        return w - rate * memory["v"]
+
+    check(SGD(0.1, momentum=0.9, weight_decay=0.01), step)
+
+
+def test_sgd_with_nesterovs_momentum():
+    def step(w, g, rate, number, memory):
+        memory["v"] = 0.9 * memory.get("v", 0.0) + g
+        return w - rate * (g + 0.9 * memory["v"])
+
+    check(SGD(0.1, momentum=0.9, nesterov=True), step)
+
+
+def test_sgd_equals_the_form_of_krizhevsky_while_the_rate_is_constant():
+    def step(w, g, rate, number, memory):
+        memory["v"] = 0.9 * memory.get("v", 0.0) - 0.0005 * rate * w - rate * g
+        return w + memory["v"]
+
+    noun = SGD(0.1, momentum=0.9, weight_decay=0.0005)
+    constant, changing = descend(noun, [0.1] * 4), descend(noun, RATES)
+    for ours, paper in zip(constant, by_hand(step, [0.1] * 4), strict=True):
+        assert ours == pytest.approx(paper, rel=1e-12)
+    assert changing[-1] != pytest.approx(by_hand(step, RATES)[-1], rel=1e-3)
+
+
+def test_rmsprop_has_eps_outside_the_root():
+    def step(w, g, rate, number, memory):
+        g += 0.01 * w
+        memory["s"] = 0.9 * memory.get("s", 0.0) + 0.1 * g * g
+        memory["v"] = 0.8 * memory.get("v", 0.0) + g / (math.sqrt(memory["s"]) + 1e-3)
+        return w - rate * memory["v"]
+
+    check(RMSProp(0.1, decay=0.9, momentum=0.8, eps=1e-3, weight_decay=0.01), step)
+
+
+def test_adam_with_decoupled_decay():
+    def step(w, g, rate, number, memory):
+        memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * g
+        memory["v"] = 0.999 * memory.get("v", 0.0) + 0.001 * g * g
+        mean, square = memory["m"] / (1 - 0.9**number), memory["v"] / (1 - 0.999**number)
+        return w - rate * 0.05 * w - rate * mean / (math.sqrt(square) + 1e-8)
+
+    check(Adam(0.1, weight_decay=0.05), step)
+
+
+@pytest.mark.parametrize(
+    "noun",
+    [
+        SGD(0.1, momentum=-1.0),
+        SGD(0.1, nesterov=True),
+        RMSProp(0.1, eps=-1.0),
+        Adam(0.1, betas=(1.0, 0.9)),
+    ],
+)
+def test_impossible_values_are_named(noun):
+    with pytest.raises(InputError, match=r"^optimizer: "):
+        make_optimizer(noun, [Parameter(torch.zeros(1))])
