@@ -3,6 +3,7 @@
 import gzip
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_parameters_and_multiply_adds_are_exact(name, shortcut):
 
 def test_every_listed_network_is_counted():
     assert {name for name, _ in COUNTS} >= set(RESNETS)
+
+
+def test_the_page_of_the_docs_prints_these_counts():
+    page = Path(__file__).parents[2] / "docs" / "architectures" / "resnet.md"
+    rows = {line.split("`")[1]: line for line in page.read_text().splitlines() if "| `" in line}
+    named = {name for name in RESNETS if "_cifar" not in name or "plain" not in name}
+    assert named <= set(rows)
+    for name in named:
+        counts = COUNTS[name, find(name)[1].spec.shortcut]
+        assert all(f"| {count:,} |" in rows[name] for count in counts)
+    for option in "ABC":
+        row = rows[f'"{option}"']
+        assert all(f"| {COUNTS[name, option][0]:,} |" in row for name in ("resnet18", "resnet34"))
 
 
 @pytest.mark.parametrize("name", STAGE_PARAMS)

@@ -3,6 +3,7 @@
 import math
 import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,6 +68,13 @@ def test_parameters_and_multiply_adds_are_exact(name):
     with FlopCounterMode(display=False) as counter:
         meta(name)(torch.empty(1, 3, 224, 224, device="meta"))
     assert (params(meta(name)), counter.get_total_flops() // 2) == COUNTS[name]
+
+
+@pytest.mark.parametrize("name", VGGS)
+def test_the_page_of_the_docs_prints_these_counts(name):
+    page = Path(__file__).parents[2] / "docs" / "architectures" / "vgg.md"
+    (row,) = [line for line in page.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    assert [f"{count:,}" for count in COUNTS[name]] == row.split(" | ")[2:4]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
