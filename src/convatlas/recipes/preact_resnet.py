@@ -1,0 +1,45 @@
+"""How the pre-activation ResNets were trained: the appendix, and Table 5 for ImageNet.
+
+Run: convatlas train preact_resnet164_cifar --data folder:PATH --recipe cifar10    # 94.54 %
+"""
+
+from convatlas.data.augment import Flip, PadCrop, PcaColor, RandomCrop, ScaleJitter
+from convatlas.recipe import SGD, Recipe
+from convatlas.schedules import Levels, Steps
+
+_STEPS = 391  # iterations an epoch: 50,000 images by 128
+
+RECIPES = {
+    "cifar10": Recipe(
+        where="appendix, CIFAR; CIFAR-100 alike",
+        batch_size=128,
+        epochs=164,  # 64k iterations
+        optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4),
+        # all networks warm up with 0.01 for 400 iterations, though it is not necessary
+        schedule=Levels(
+            until=(400 / _STEPS, 32_000 / _STEPS, 48_000 / _STEPS, 164.0),
+            factors=(0.1, 1.0, 0.1, 0.01),
+        ),
+        augment=(PadCrop(padding=4), Flip()),
+        deviations=(
+            "Each channel is normalised by its mean and standard deviation; the paper subtracts "
+            "the mean of each pixel, as in ResNet.",
+            "The paper prints the median of five runs.",
+        ),
+    ),
+    "imagenet": Recipe(
+        where="appendix, ImageNet; Table 5",
+        batch_size=256,
+        epochs=90,
+        optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4),
+        schedule=Steps(epochs=(30, 60)),  # and no warm-up
+        augment=(ScaleJitter(256, 480), RandomCrop(), Flip(), PcaColor(std=0.1)),
+        resize_shorter=256,
+        deviations=(
+            "Each channel is normalised by its mean and standard deviation; the paper subtracts "
+            "the mean of each pixel, as in ResNet.",
+            "Test images are the centre 224x224 of 256; Table 5 takes 320x320 crops.",
+            "Scale augmentation alone: the last row of Table 5 changes the aspect ratio too.",
+        ),
+    ),
+}
