@@ -156,6 +156,7 @@ ARCHITECTURE = Architecture(
     layer_names={
         r"conv1": r"stem.conv1",
         r"(dw|pw)(\d+)": r"stages.block\2.\1",
+        r"(block\d+)": r"stages.\1",
         r"(fc)": r"head.\1",
     },
 )
