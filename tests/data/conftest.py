@@ -1,6 +1,7 @@
 """A server of files on this machine, well or ill behaved."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -9,15 +10,17 @@ import pytest
 
 @pytest.fixture
 def file_server(monkeypatch) -> Iterator[Callable[..., str]]:
-    """Give `serve(files, cut=0, ranges=True)`, which starts a server and gives its URL.
+    """Give `serve(files, cut=0, ranges=True, stall=0)`, which starts a server and gives its URL.
 
-    It cuts its first `cut` answers off in the middle. `serve.requests` lists the
-    (path, Range header) of each request.
+    It cuts its first `cut` answers off in the middle, after `stall` seconds. `serve.requests`
+    lists the (path, Range header) of each request.
     """
     monkeypatch.setenv("no_proxy", "*")
     servers = []
 
-    def serve(files: Mapping[str, bytes], cut: int = 0, ranges: bool = True) -> str:
+    def serve(
+        files: Mapping[str, bytes], cut: int = 0, ranges: bool = True, stall: float = 0
+    ) -> str:
         left = [cut]
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,8 +46,11 @@ def file_server(monkeypatch) -> Iterator[Callable[..., str]]:
                 self.end_headers()
                 if left[0]:
                     left[0] -= 1
-                    rest = rest[: len(rest) // 2]
-                self.wfile.write(rest)
+                    self.wfile.write(rest[: len(rest) // 2])
+                    self.wfile.flush()
+                    time.sleep(stall)
+                else:
+                    self.wfile.write(rest)
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convatlas.data.sources import open_source
+from convatlas.errors import FileError
 
 SOURCE = open_source("digits")
 SPLITS = (SOURCE.train, SOURCE.val, SOURCE.test)
@@ -81,3 +82,9 @@ def test_the_card_says_whose_they_are():
     assert "Alpaydin" in card.citation
     assert card.licence == "CC BY 4.0"
     assert card.url.startswith("https://")
+
+
+def test_a_damaged_package_is_noticed(monkeypatch):
+    monkeypatch.setattr("convatlas.data.digits.SHA256", "0" * 64)
+    with pytest.raises(FileError, match=r"digits\.npz .*install convatlas again"):
+        open_source("digits")

@@ -112,6 +112,14 @@ def test_gives_up_on_a_server_that_always_cuts_off(tmp_path, file_server):
     assert len(file_server.requests) < 10
 
 
+def test_goes_on_after_a_silence(tmp_path, monkeypatch, file_server):
+    monkeypatch.setattr("convatlas.data.download.TIMEOUT_SECONDS", 0.2)
+    url = file_server(FILES, cut=1, stall=1) + "data.bin"
+    download([url], tmp_path / "data.bin", SHA256)
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    assert len(file_server.requests) == 2
+
+
 def test_without_a_network_says_what_to_put_where(tmp_path):
     path = tmp_path / "data.bin"
     with pytest.raises(FileError) as caught:

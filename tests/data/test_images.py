@@ -109,6 +109,19 @@ def test_turns_upright(tmp_path, orientation):
     assert read_image(path).tobytes() == upright.tobytes()
 
 
+def test_turns_upright_by_a_broken_exif_block(tmp_path):
+    entries = (
+        struct.pack("<HHII", 0x0112, 3, 1, 6),  # orientation 6
+        struct.pack("<HHI4s", 0x829A, 2, 4, b"odd\0"),  # exposure time: no text may stand here
+        struct.pack("<HHII", 0x8769, 4, 1, 9999),  # a block that lies outside
+    )
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 3) + b"".join(entries) + b"\0" * 4
+    path = saved(tmp_path, photo().transpose(Image.Transpose.ROTATE_90), "odd.png", exif=exif)
+    assert read_image(path).tobytes() == photo().tobytes()
+    path = saved(tmp_path, photo(), "noise.png", exif=b"Exif\0\0" + bytes(range(100)))
+    assert read_image(path).tobytes() == photo().tobytes()
+
+
 @pytest.mark.parametrize(
     ("mode", "name"), [("RGB", "a.png"), ("RGB", "a.bmp"), ("L", "a.png"), ("RGB", "A.TIFF")]
 )

@@ -138,6 +138,20 @@ def test_keeps_small_images_that_it_has_resized():
     assert same(epoch(split, augment=AUGMENT), epoch(augment=AUGMENT))
 
 
+def test_keeps_nothing_that_takes_too_much_room(monkeypatch):
+    monkeypatch.setattr("convatlas.data.loader.CACHE_BYTES", COUNT * 36 - 1)
+
+    class Counted(ArraySplit):
+        def image(self, i: int) -> Image.Image:
+            read.append(i)
+            return super().image(i)
+
+    read: list[int] = []
+    split = Counted(SPLIT.images, SPLIT.classes, SPLIT.indices, "speck")
+    assert same(epoch(split), epoch(split))
+    assert len(read) == 2 * COUNT
+
+
 def test_another_size_is_not_taken_from_those_kept():
     other = Preprocessing((9, 7), (0.3,), (0.6,))
     assert epoch()[0].images.shape[2:] == (6, 6)

@@ -3,13 +3,24 @@
 import stat
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from convatlas.errors import FileError, InputError
 
 MAX_PIXELS = 178_956_970  # half a gigabyte in RGB; Pillow refuses files beyond this size too
+
+_TURNS = {  # EXIF 2.3, tag 0x0112: what turns a stored picture upright; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_image(path: str | Path) -> Image.Image:
@@ -79,17 +90,21 @@ def _decoded(path: Path) -> Image.Image:
             raise FileError(f"{path} is PostScript; convert it to PNG or JPEG first")
         if image.width * image.height > MAX_PIXELS:
             raise FileError(f"{path} has {image.width}x{image.height} pixels, above {MAX_PIXELS}")
-        if not image.width or not image.height:
-            raise FileError(f"{path} has {image.width}x{image.height} pixels")
         image.load()
         return _upright(image)
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    # ImageOps.exif_transpose would also write the EXIF block anew, and fail on a broken one
+    turn = _TURNS.get(_orientation(image))
+    return image.copy() if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> Any:
     try:
-        return ImageOps.exif_transpose(image)
+        return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a broken EXIF block, of which Pillow complains with errors of any type
-        return image.copy()
+        return None
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
