@@ -18,6 +18,7 @@ from convatlas.architectures import (
     resnet,
     squeezenet,
     vgg,
+    wide_resnet,
     zfnet,
 )
 from convatlas.card import Architecture, Variant
@@ -32,6 +33,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     resnet.ARCHITECTURE,
     squeezenet.ARCHITECTURE,
     preact_resnet.ARCHITECTURE,
+    wide_resnet.ARCHITECTURE,
     mobilenet_v1.ARCHITECTURE,
     efficientnet.ARCHITECTURE,
     gap_study.ARCHITECTURE,
