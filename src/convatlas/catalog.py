@@ -9,6 +9,7 @@ from torch import nn
 
 from convatlas.architectures import (
     alexnet,
+    densenet,
     efficientnet,
     gap_study,
     lenet5,
@@ -34,6 +35,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     squeezenet.ARCHITECTURE,
     preact_resnet.ARCHITECTURE,
     wide_resnet.ARCHITECTURE,
+    densenet.ARCHITECTURE,
     mobilenet_v1.ARCHITECTURE,
     efficientnet.ARCHITECTURE,
     gap_study.ARCHITECTURE,
