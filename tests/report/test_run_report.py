@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from convatlas.errors import FileError
-from convatlas.report.run_report import duration, percent, short, write_report
+from convatlas.report.run_report import duration, percent, probability, short, write_report
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
@@ -217,7 +217,7 @@ def test_wrong_values_are_named(run_copy: Path, name: str, values: dict, message
 
 def test_files_of_two_runs_are_refused(run_copy: Path) -> None:
     change(run_copy, "config.json", architecture="resnet14_cifar")
-    with pytest.raises(FileError, match="config.json is of resnet14_cifar, model.safetensors of"):
+    with pytest.raises(FileError, match=r"config\.json is of resnet14_cifar"):
         write_report(run_copy)
 
 
@@ -266,3 +266,10 @@ def test_counts_are_short(number: float, text: str) -> None:
 )
 def test_durations_are_spoken(seconds: float, text: str) -> None:
     assert duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "100.0 %"), (0.99996, "> 99.9 %"), (0.998, "99.8 %"), (0.0, "0.0 %")]
+)
+def test_what_is_not_certain_is_not_written_so(value: float, text: str) -> None:
+    assert probability(value).replace("\N{NO-BREAK SPACE}", " ") == text

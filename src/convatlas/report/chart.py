@@ -106,10 +106,9 @@ def _range(known: list[float], percent: bool) -> tuple[float, float, float]:
     """Give the ends of the value axis and its step; the ends are whole steps."""
     highest = 1.0 if percent else max(known, default=1.0)
     lowest = min(known, default=0.0) if percent else min(0.0, *known, 0.0)
-    span = highest - lowest
-    if span <= 0:
-        lowest, span = highest - 1.0, 1.0
-    step = nice_step(span, 4)
+    if highest - lowest < 1e-9:  # one value, or all alike: an axis of length one
+        lowest, highest = (0.0, 1.0) if percent else (lowest, lowest + 1.0)
+    step = nice_step(highest - lowest, 4)
     low, high = math.floor(lowest / step + 1e-9) * step, math.ceil(highest / step - 1e-9) * step
     return low, high, step
 

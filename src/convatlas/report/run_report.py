@@ -81,7 +81,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, short=short, duration=duration)
+    environment.filters.update(
+        percent=percent, probability=probability, short=short, duration=duration
+    )
     return environment
 
 
@@ -98,6 +100,7 @@ def _context(run: RunFolder, model: nn.Module) -> dict[str, Any]:
         "version": __version__,
         "run": run,
         "family": architecture.name,
+        "data": run.config["source"].rstrip("/").rpartition("/")[2],
         "paper": architecture.paper,
         "deviations": [*filter(None, [variant.deviation]), *architecture.deviations],
         "right": right,
@@ -165,6 +168,11 @@ def _axis_start(low: float) -> float:
 def percent(fraction: float, digits: int = 1) -> str:
     """Write a fraction in percent; the space does not break."""
     return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def probability(value: float) -> str:
+    """Write a probability in percent; what is not certain is not written as 100 %."""
+    return f"> {percent(0.999)}" if 0.9995 <= value < 1 else percent(value)
 
 
 def short(number: float) -> str:

@@ -13,6 +13,13 @@ from convatlas.evaluate.metrics import wilson_interval
 from convatlas.recipe import to_dict
 from convatlas.train.plan import find_recipes
 
+_WORDS = {
+    "ema": "weight averaging",
+    "lr": "learning rate",
+    "macs": "MACs",
+    "resize_shorter": "shorter side of test images",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -143,17 +150,17 @@ def settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
 def readable(value: Any) -> str:
     """Write a value of a JSON document as a person would."""
     if isinstance(value, Mapping):
-        parts = [f"{_spoken(k)} {readable(v)}" for k, v in value.items() if k != "kind"]
-        kind = value.get("kind")
-        if kind is None:
-            return ", ".join(parts)
-        return f"{kind} ({', '.join(parts)})" if parts else str(kind)
+        parts = [
+            f"{_spoken(key)} {f'[{readable(part)}]' if isinstance(part, list) else readable(part)}"
+            for key, part in value.items()
+            if key != "kind" and part is not None
+        ]
+        kind, listed = value.get("kind", ""), ", ".join(parts)
+        return f"{kind} ({listed})" if kind and parts else kind or listed
     if isinstance(value, list):
         return ", ".join(readable(part) for part in value) or "none"
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -202,6 +209,4 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def _spoken(name: str) -> str:
-    return {"lr": "learning rate", "ema": "weight averaging", "macs": "MACs"}.get(
-        name, name.replace("_", " ")
-    )
+    return _WORDS.get(name, name.replace("_", " "))
