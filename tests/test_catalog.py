@@ -27,7 +27,7 @@ def test_every_listed_network_is_found_with_its_paper():
         architecture, variant = find(name)
         assert architecture.variants[name] is variant
         assert architecture in ARCHITECTURES
-        assert architecture.paper.url.startswith("https://")
+        assert architecture.paper.url.startswith("https://") or not architecture.paper.url
         assert ca.find(name) == (architecture, variant)
 
 
@@ -36,7 +36,7 @@ def test_a_formula_reads_the_names_of_its_own_paper_alone():
         owner, variant = find(name)
         for architecture in ARCHITECTURES:
             reading = architecture.parse and architecture.parse(name)
-            assert reading is None or (architecture is owner and reading == variant)
+            assert reading is None or (architecture is owner and reading.spec == variant.spec)
 
 
 @pytest.mark.parametrize("name", ["resnet26_cifar", "plain62_cifar", "resnet302_cifar"])
