@@ -44,7 +44,18 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """What is printed of the network, and what its code gives; `details` narrows it down."""
+    """What is printed of the network, and what its code gives.
+
+    Attributes:
+        quantity: What is claimed.
+        details: What narrows it down: a layer, an input size.
+        published: The value as printed.
+        recomputed: The value of our code; empty where it can't tell.
+        verdict: "pass", "fail", "erratum" or "not derivable".
+        source: Who prints it, and where.
+        reason: Of the verdict; empty for a pass.
+        minor: It holds, for one layer of many.
+    """
 
     quantity: str
     details: str
@@ -53,6 +64,7 @@ class ClaimRow:
     verdict: str
     source: str
     reason: str
+    minor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,7 @@ def claim_rows(results: Sequence[ClaimResult], *, derivable: bool) -> list[Claim
             verdict=result.verdict,
             source=result.source,
             reason=result.reason,
+            minor=result.verdict == "pass" and "layer" in result.claim.config,
         )
         for result in results
         if (result.verdict != "not derivable") == derivable
