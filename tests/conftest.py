@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# one thread a test process: the tests run side by side, and torch's threads would fight for cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
