@@ -153,9 +153,10 @@ def _resume_command(context: click.Context) -> str:
     words = ["convatlas", "train"]
     for parameter in context.command.params:
         value, name = context.params[parameter.name or ""], parameter.opts[0]
+        unsaid = value in (None, False, (), parameter.default)
         if isinstance(parameter, click.Argument):
             words.append(value)
-        elif parameter.name in ("resume", "overwrite") or value == parameter.default:
+        elif unsaid or parameter.name in ("resume", "overwrite"):
             continue
         elif value is True:
             words.append(name)
@@ -184,7 +185,7 @@ def _print(result: "SeedsResult", report: Path, root: Path | None) -> None:
     run = result.runs[0]
     console.print(
         f"[bold]{run.architecture}[/bold] on {run.source}, recipe {run.recipe_name}, "
-        f"{run.epochs} epochs"
+        f"{run.epochs} epoch{'s' if run.epochs > 1 else ''}"
     )
     for one in result.runs:
         _print_accuracy(console, one)

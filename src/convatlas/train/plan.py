@@ -1,6 +1,7 @@
 """From names to values: which network, which images, which recipe; refused before anything runs."""
 
 import importlib
+import itertools
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def make_plan(
     architecture, variant = find(name)
     recipes = find_recipes(architecture.name)
     if recipe_name is None:
-        recipe_name = choose_recipe(recipes, name, source_text)
+        recipe_name = choose_recipe(name, source_text)
     elif recipe_name not in recipes:
         raise unknown(f"recipe of {architecture.name}", recipe_name, recipes)
     recipe = recipes[recipe_name]
@@ -145,20 +146,33 @@ def find_recipes(architecture: str) -> Mapping[str, Recipe]:
         raise InputError(f"there is no recipe for {architecture} yet") from error
 
 
-def choose_recipe(recipes: Mapping[str, Recipe], name: str, source_text: str) -> str:
-    """Choose when nobody has: by the images, by the network's name, or the first.
+def choose_recipe(name: str, source_text: str) -> str:
+    """Choose a recipe when nobody has: by the images, by the network, or the first.
 
-    The images `mnist` and the network `lenet5_modern` choose `mnist_modern`, else `mnist`;
-    `resnet20_cifar` chooses a recipe whose name begins with `cifar` where the images choose none.
+    1. One that is called like the images: for `mnist` and `lenet5_modern`, `mnist_modern` or else
+       `mnist`.
+    2. One that is called like the network: for `lenet5_modern`, one that ends in `_modern`.
+    3. One for the images that the network was published for: for a network of 1,000 classes,
+       `imagenet`; for `resnet20_cifar`, one that begins with `cifar`.
+    4. The first in the file.
 
     Args:
-        recipes: Of the network's architecture.
         name: The network.
-        source_text: What `open_source` takes.
+        source_text: What `convatlas.data.sources.open_source` takes.
+
+    Raises:
+        UnknownNameError: There is no such network.
+        InputError: Nobody has written a recipe for it.
     """
-    _, separator, last = name.rpartition("_")
-    for candidate in (f"{source_text}_{last}", source_text):
-        if candidate in recipes:
-            return candidate
-    named = [recipe for recipe in recipes if separator and recipe.startswith(last)]
-    return (named or list(recipes))[0]
+    architecture, variant = find(name)
+    recipes = find_recipes(architecture.name)
+    last = name.rpartition("_")[2]
+    published = "imagenet" if variant.num_classes == 1000 else last
+    return next(
+        itertools.chain(
+            (recipe for recipe in (f"{source_text}_{last}", source_text) if recipe in recipes),
+            (recipe for recipe in recipes if recipe.endswith(f"_{last}")),
+            (recipe for recipe in recipes if recipe.startswith(published)),
+            recipes,
+        )
+    )

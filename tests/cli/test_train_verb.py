@@ -1,0 +1,163 @@
+"""`convatlas train`: what it prints, where, and how it ends."""
+
+import hashlib
+import json
+import os
+import shlex
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import convatlas.train.loop as loop
+from convatlas.cli import main
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 3), ("test", 3)):
+        for name, level in (("dark", 40), ("light", 160)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 60, (10, 10), np.uint8) + np.uint8(level)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return f"folder:{folder}"
+
+
+@pytest.fixture
+def call(capsys):
+    """Give `call(words)`: exit code, standard output, standard error."""
+
+    def call(*words):
+        with pytest.raises(SystemExit) as caught:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return call
+
+
+def words(source, out, *more):
+    quick = ("--recipe", "digits", "--epochs", 2, "--set", "batch_size=8")
+    return ("train", "lenet5_modern", "--data", source, *quick, "--out", out, *more)
+
+
+def digest(folder):
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_run_from_start_to_end(call, source, tmp_path):
+    out = tmp_path / "run"
+    code, stdout, stderr = call(*words(source, out))
+    assert code == 0
+    test = json.loads((out / "test.json").read_text())
+    assert f"seed 0: test {test['top1_accuracy']:.2%} of 6 images" in stdout
+    assert f"run folder  {out}" in stdout
+    assert f"convatlas evaluate {out} --data {source}" in stdout
+    assert (out / "report.html").is_file()
+    assert str(out / "report.html") in stdout
+    assert stderr.splitlines()[-1].startswith("epoch 2/2  loss ")
+
+    code, stdout, stderr = call(*words(source, out))
+    assert (code, stdout) == (2, "")
+    assert "add --resume to go on with it" in stderr
+    assert stderr.count("\n") == 1
+
+    code, stdout, stderr = call(*words(source, out, "--resume", "--json"))
+    assert code == 0
+    assert "is finished: nothing to do" in stderr
+    assert json.loads(stdout)["test"]["top1_accuracy"] == test["top1_accuracy"]
+
+    code, _, stderr = call(*words(source, out, "--resume", "--seed", 3))
+    assert code == 2
+    assert "seed was 0, is 3" in stderr
+
+
+def test_several_seeds(call, source, tmp_path):
+    code, stdout, _ = call(*words(source, tmp_path / "run", "--seeds", 2))
+    assert code == 0
+    assert "mean of 2 seeds" in stdout
+    assert (tmp_path / "run" / "seed-1" / "report.html").is_file()
+    code, stdout, _ = call(*words(source, tmp_path / "run", "--seeds", 2, "--resume", "--json"))
+    assert len(json.loads(stdout)["runs"]) == 2
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_the_state_and_tells_how_to_go_on(
+    number, exit_code, call, source, tmp_path, monkeypatch
+):
+    assert call(*words(source, tmp_path / "undisturbed"))[0] == 0
+    take_step = loop.take_step
+
+    def take_step_and_signal(state, *arguments):
+        take_step(state, *arguments)
+        if state.step == 4:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(loop, "take_step", take_step_and_signal)
+    out = tmp_path / "my run"
+    code, stdout, stderr = call(*words(source, out))
+    assert (code, stdout) == (exit_code, "")
+    said, _, command = stderr.splitlines()[-1].partition("to go on: convatlas ")
+    assert said == f"stopped by {number.name}; "
+    monkeypatch.undo()
+    code, _, stderr = call(*shlex.split(command))
+    assert "goes on from step 4" in stderr
+    assert code == 0
+    assert digest(out) == digest(tmp_path / "undisturbed")
+
+
+def test_the_second_interrupt_ends_it_at_once(call, source, tmp_path, monkeypatch):
+    def take_step(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop, "take_step", take_step)
+    code, _, stderr = call(*words(source, tmp_path / "run"))
+    assert code == 130
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--set", "optimizer.lr=1e30"), "try a lower optimizer.lr"),
+        (("--set", "optimizer.rl=1"), "no recipe field named 'optimizer.rl'"),
+        (("--set", "epochs"), "--set takes FIELD=VALUE"),
+        (("--recipe", "digit"), "did you mean: digits"),
+        (("--resume", "--overwrite"), "choose one"),
+        (("--epochs", "0"), "'--epochs'"),
+        (("--data", "folder:/nowhere"), "/nowhere"),
+    ],
+)
+def test_mistakes_are_one_line(call, source, tmp_path, more, message):
+    code, stdout, stderr = call(*words(source, tmp_path / "run", *more))
+    assert (code, stdout) == (2, "")
+    assert message in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+
+
+def test_the_default_folder(call, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, _ = call(*words(source, "")[:-2], "--seed", 5, "--epochs", 1)
+    name = source.rpartition("/")[2]
+    assert code == 0
+    assert (tmp_path / "runs" / f"lenet5_modern-{name}-seed5" / "model.safetensors").is_file()
+
+
+def test_help_has_an_example(call):
+    code, stdout, _ = call("train", "--help")
+    assert code == 0
+    assert "Example: convatlas train" in stdout
