@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -63,17 +64,16 @@ def layers(model: nn.Module) -> list[DenseLayer]:
     return [part for part in model.modules() if isinstance(part, DenseLayer)]
 
 
-@pytest.mark.parametrize("name", COUNTS)
-def test_parameters_are_exact(name):
-    assert params(build_meta(name)) == COUNTS[name][0]
+def some(names: Iterable[str]) -> list:
+    """The others are slow, for all of them are alike."""
+    return [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.slow]) for n in names]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name in SHORT else [pytest.mark.slow]) for name in COUNTS],
-)
-def test_multiply_adds_are_exact(name):
-    assert macs(build_meta(name), *find(name)[1].input_shape) == COUNTS[name][1]
+@pytest.mark.parametrize("name", some(COUNTS))
+def test_parameters_and_multiply_adds_are_exact(name):
+    model = build_meta(name)
+    shape = find(name)[1].input_shape
+    assert (params(model), macs(model, *shape)) == COUNTS[name]
 
 
 @pytest.mark.parametrize(
@@ -88,24 +88,15 @@ def test_parameters_with_100_classes(name, expected):
     assert params(build_meta(name, num_classes=100)) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "layers"),
-    [
-        ("densenet121", 121),
-        ("densenet169", 169),
-        ("densenet201", 201),
-        ("densenet161", 161),
-        ("densenet264", 265),  # 2 (6 + 12 + 64 + 48) + 5: the name is one short
-        ("densenet40_k12_cifar", 40),
-        ("densenet_bc100_k12_cifar", 100),
-    ],
-)
-def test_weight_layers(name, layers):
+@pytest.mark.parametrize("name", some(CHANNELS))
+def test_the_name_counts_the_weight_layers(name):
     modules = build_meta(name).modules()
-    assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in modules) == layers
+    layers = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in modules)
+    one_short = name == "densenet264"  # 2 (6 + 12 + 64 + 48) + 5
+    assert layers == int(re.search(r"\d+", name)[0]) + one_short
 
 
-@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("name", some(CHANNELS))
 def test_maps_grow_by_k_a_layer_and_transitions_keep_theta_of_them(name):
     model, spec, channels = build_meta(name), find(name)[1].spec, CHANNELS[name]
     expected = [

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ COUNTS = {
     "wide_resnet50_2": (68_883_240, 11_398_021_120),
     "wide_resnet101_2": (126_886_696, 22_753_050_624),
 }
+SHORT = {"wide_resnet16_8_cifar", "wide_resnet28_10_cifar", "wide_resnet50_2"}
 
 TABLE_7 = {
     ("wide_resnet18", 1.0): (11_689_512, 1_814_073_344),
@@ -69,23 +71,22 @@ def convolutions(module: nn.Module) -> list[nn.Conv2d]:
     return [part for part in module.modules() if isinstance(part, nn.Conv2d)]
 
 
-@pytest.mark.parametrize("name", COUNTS)
-def test_parameters_are_exact(name):
-    assert params(build_meta(name)) == COUNTS[name][0]
+def some(names: Iterable[str]) -> list:
+    """The others are slow, for all of them are alike."""
+    return [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.slow]) for n in names]
+
+
+@pytest.mark.parametrize("name", some(COUNTS))
+def test_parameters_and_multiply_adds_are_exact(name):
+    model = build_meta(name)
+    shape = find(name)[1].input_shape
+    assert (params(model), macs(model, *shape)) == COUNTS[name]
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if "16_8" in name or "50_2" in name else [pytest.mark.slow])
-        for name in COUNTS
-    ],
+    ("name", "width"),
+    [pytest.param(*key, marks=[pytest.mark.slow] if "34" in key[0] else []) for key in TABLE_7],
 )
-def test_multiply_adds_are_exact(name):
-    assert macs(build_meta(name), *find(name)[1].input_shape) == COUNTS[name][1]
-
-
-@pytest.mark.parametrize(("name", "width"), TABLE_7)
 def test_the_basic_imagenet_nets_cost_what_table_7_says(name, width):
     model = build_meta(name, width=width)
     assert (params(model), macs(model, 3, 224, 224)) == TABLE_7[name, width]
