@@ -136,8 +136,8 @@ def through(reach: Reach, taps: Taps) -> Reach:
         for turn in range(turns)
         for row in taps.rows
     ]
-    step = Fraction(reach.step * taps.advance * turns, reach.period)
-    return Reach(tuple(low for low, _ in rows), tuple(high for _, high in rows), int(step))
+    step = reach.step * (taps.advance * turns // reach.period)
+    return Reach(tuple(low for low, _ in rows), tuple(high for _, high in rows), step)
 
 
 @lru_cache(maxsize=8192)
@@ -169,9 +169,12 @@ class Field:
         """Count the pixels of the largest interval that one of `positions` positions sees."""
         if self.reach is None:
             return _length(self.whole)
+        period = self.reach.period
+        places = [*range(period), *range(max(period, positions - period), positions)]
         if self.whole == NOTHING:
-            return max(_length(self.reach.at(p)) for p in range(self.reach.period))
-        return max(_length(hull((self.reach.at(p), self.whole))) for p in range(positions))
+            places = places[:period]  # all periods are alike
+        # together with `whole` the interval is widest at one end of the map
+        return max(_length(self.interval(place)) for place in places)
 
     def interval(self, position: int) -> Interval:
         """Give what one position along `axis` sees, first and last pixel."""

@@ -154,7 +154,7 @@ def analyze(model_or_name: nn.Module | str, input_shape: Sequence[int] | None = 
         InputError: No input shape is known, or the model does not run on it.
     """
     if isinstance(model_or_name, str):
-        return _analyze_name(model_or_name, input_shape)
+        return analyze_name(model_or_name, input_shape)
     created = getattr(model_or_name, "created_as", None)
     if input_shape is None:
         if created is None:
@@ -169,10 +169,24 @@ def analyze(model_or_name: nn.Module | str, input_shape: Sequence[int] | None = 
     return Report(name, trace(twin, input_shape), twin)
 
 
-def _analyze_name(name: str, input_shape: Sequence[int] | None) -> Report:
+def analyze_name(
+    name: str, input_shape: Sequence[int] | None = None, num_classes: int | None = None
+) -> Report:
+    """Report on a network of the catalog that is built for an input and a number of classes.
+
+    Args:
+        name: As for `catalog.find`.
+        input_shape: (channels, height, width); the network's own by default.
+        num_classes: Outputs of the last layer; the network's own by default.
+
+    Raises:
+        UnknownNameError: No such network.
+        InputError: It can't be built so, or does not run on such an input.
+    """
     _, variant = catalog.find(name)
     shape = tuple(variant.input_shape if input_shape is None else input_shape)
-    model = build_on_meta(name, in_channels=shape[0] if shape else None)
+    channels = shape[0] if len(shape) == 3 else None  # else the trace says what is wrong
+    model = build_on_meta(name, num_classes=num_classes, in_channels=channels)
     return Report(name, trace(model, shape), model)
 
 

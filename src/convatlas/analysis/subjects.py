@@ -1,0 +1,204 @@
+"""The networks that claims speak of: built on the meta device by name and by a claim's config."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from convatlas import catalog
+from convatlas.analysis.block_studies import STUDIES
+from convatlas.analysis.meta import build_on_meta
+from convatlas.analysis.record import LayerRecord
+from convatlas.analysis.report import Report, find_layer
+from convatlas.analysis.trace import trace
+from convatlas.errors import UnknownNameError, UserError
+
+BUILD_KEYS = frozenset({"num_classes", "in_channels", "input_size", "input"})
+
+# what a config may ask for that another named network is: (key, value) -> its name
+SIBLINGS = {
+    ("groups", 1): "{}_ungrouped",
+    ("per", "tower"): "{}_towers",
+    ("bypass", "simple"): "{}_bypass",
+    ("bypass", "complex"): "{}_complex_bypass",
+}
+
+
+class NotDerivable(Exception):  # noqa: N818 - no error: a verdict on the claim
+    """A claim that can't be recomputed; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network that a claim is about.
+
+    Attributes:
+        name: In the catalog, or of a block study.
+        model: On the meta device.
+        input_shape: Of one image.
+        layer_names: As in `Architecture.layer_names`.
+        depth: As in `Variant.depth`.
+    """
+
+    name: str
+    model: nn.Module
+    input_shape: tuple[int, ...]
+    layer_names: Mapping[str, str]
+    depth: str = "path"
+
+    @cached_property
+    def report(self) -> Report:
+        """The trace of the network, made when it is first asked for."""
+        return Report(self.name, trace(self.model, self.input_shape), self.model)
+
+    def layer(self, config: Mapping[str, Any]) -> LayerRecord:
+        """Give the layer that `config` names, of one tower if it says so."""
+        name = text(config, "layer")
+        if name == "input":
+            return LayerRecord("input", "input", "other", self.input_shape, self.input_shape)
+        if "per" not in config:
+            return find_layer(self.report, name, self.layer_names)
+        part = rf"(.*\.)?{re.escape(str(config['per']))}\d*\.(.*\.)?{re.escape(name)}"
+        records = [*self.report.layers, *self.report.containers.values()]
+        found = min((r for r in records if re.fullmatch(part, r.name)), default=None, key=_depth)
+        if found is None:
+            raise NotDerivable(f"{self.name} has no {name} per {config['per']}")
+        return found
+
+    def rows(self, record: LayerRecord) -> list[LayerRecord]:
+        """List the layers inside a container, or the layer itself."""
+        inside = f"{record.name}."
+        return [
+            row
+            for row in self.report.layers
+            if row.name == record.name or row.name.startswith(inside)
+        ]
+
+
+def _depth(record: LayerRecord) -> int:
+    return record.name.count(".")
+
+
+class Subjects:
+    """Builds networks, and keeps what it has built."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Subject] = {}
+
+    def get(self, name: str, config: Mapping[str, Any]) -> Subject:
+        """Give the network of a name, changed as `config` says.
+
+        Args:
+            name: Of the catalog or of a block study; "~" before it is ignored.
+            config: Keys of BUILD_KEYS, fields of the variant's spec, keys of SIBLINGS, or
+                `variant`: what follows the name in that of a sibling.
+
+        Raises:
+            NotDerivable: There is no such network; the message says why.
+        """
+        key = f"{name} {sorted(config.items(), key=lambda item: item[0])}"
+        if key not in self._kept:
+            self._kept[key] = _build(name.removeprefix("~"), config)
+        return self._kept[key]
+
+
+def _build(name: str, config: Mapping[str, Any]) -> Subject:
+    if "+" in name:
+        raise NotDerivable("an ensemble of networks")
+    try:
+        if name in STUDIES:
+            model, input_shape = STUDIES[name](config)
+            return Subject(name, model.eval(), input_shape, {})
+        if not is_known(name):
+            raise NotDerivable(f"{name} is not in the catalog")
+        return _build_network(name, config)
+    except UserError as error:
+        raise NotDerivable(str(error)) from error
+
+
+def _build_network(name: str, config: Mapping[str, Any]) -> Subject:
+    overrides = {}
+    for key, value in config.items():
+        if key in BUILD_KEYS:
+            continue
+        _, variant = catalog.find(name)
+        if _fits(variant.spec, key, value):
+            overrides[key] = tuple(value) if isinstance(value, list) else value
+        else:
+            name = _sibling(name, key, value)
+    architecture, variant = catalog.find(name)
+    classes, channels = whole(config, "num_classes"), whole(config, "in_channels")
+    shape = _input_shape(config, (channels or variant.input_shape[0], *variant.input_shape[1:]))
+    model = build_on_meta(name, num_classes=classes, in_channels=shape[0], **overrides)
+    return Subject(name, model, shape, architecture.layer_names, variant.depth)
+
+
+def _fits(spec: Any, key: str, value: Any) -> bool:
+    """Tell whether a spec has a field of that name which holds such values."""
+    if not is_dataclass(spec) or key not in [field.name for field in fields(spec)]:
+        return False
+    old = getattr(spec, key)
+    if old is None or value is None:
+        return isinstance(value, (str, int, float)) or value is None
+    if isinstance(old, (list, tuple)):
+        return isinstance(value, list)
+    if isinstance(old, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(old)
+
+
+def _sibling(name: str, key: str, value: Any) -> str:
+    """Give the name of the network that differs from `name` as the config says."""
+    template = SIBLINGS.get((key, value)) if isinstance(value, (str, int)) else None
+    if key == "variant" and isinstance(value, str):
+        template = "{}_" + re.sub(r"\W+", "_", value).strip("_")
+    if template is None:
+        raise NotDerivable(f"nothing in {name} is {key}: {value}")
+    if not is_known(template.format(name)):
+        raise NotDerivable(f"there is no {name} with {key}: {value}")
+    return template.format(name)
+
+
+def _input_shape(config: Mapping[str, Any], native: tuple[int, ...]) -> tuple[int, ...]:
+    size, given = config.get("input_size"), config.get("input", list(native))
+    if size is not None:
+        given = [native[0], *(size if isinstance(size, list) else [size, size])]
+    if not isinstance(given, list) or not all(type(n) is int and n > 0 for n in given):
+        raise NotDerivable(f"the input {given!r} is no size")
+    return tuple(given)
+
+
+def is_known(name: str) -> bool:
+    """Tell whether the catalog has a network of this name."""
+    try:
+        catalog.find(name)
+    except UnknownNameError:
+        return False
+    return True
+
+
+def text(config: Mapping[str, Any], key: str) -> str:
+    """Give a text of a claim's config.
+
+    Raises:
+        NotDerivable: It is missing, or no text.
+    """
+    value = config.get(key)
+    if not isinstance(value, str):
+        raise NotDerivable(f"config.{key} must be text, not {value!r}")
+    return value
+
+
+def whole(config: Mapping[str, Any], key: str) -> int | None:
+    """Give a whole number of a claim's config, or None where there is none.
+
+    Raises:
+        NotDerivable: It is something else.
+    """
+    value = config.get(key)
+    if value is not None and type(value) is not int:
+        raise NotDerivable(f"config.{key} must be a whole number, not {value!r}")
+    return value

@@ -1,0 +1,58 @@
+"""Tables on the terminal that stay whole in a pipe."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Column
+
+_WRAPPED = 44  # characters of a column that may take several lines on a terminal
+_LEAST = 24  # characters of the last column, however narrow the terminal is
+
+
+def print_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[str] = (),
+    wrapped: Sequence[str] = (),
+) -> None:
+    """Print a table to standard output; in a pipe every row is one whole line.
+
+    On a narrow terminal the last column ends with an ellipsis.
+
+    Args:
+        head: Titles of the columns.
+        rows: A text for each column.
+        right: Titles of the columns that are aligned to the right.
+        wrapped: Titles of the columns that may take several lines on a terminal.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in head:
+        whole = title not in wrapped or not console.is_terminal
+        justify = "right" if title in right else "left"
+        widest = None if whole else _WRAPPED
+        table.add_column(
+            title, justify=justify, no_wrap=whole, overflow="ellipsis", max_width=widest
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # no markup: cells hold brackets
+    if console.is_terminal:
+        used = sum(_width(column) + 2 for column in table.columns[:-1])
+        table.columns[-1].max_width = max(_LEAST, console.width - used)
+    wide = Console(highlight=False, width=10_000)  # rich drops columns that do not fit
+    with wide.capture() as captured:
+        wide.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def _width(column: "Column") -> int:
+    cells = (column.header, *column.cells)
+    return min(column.max_width or 10_000, max(len(str(cell)) for cell in cells))
