@@ -330,6 +330,13 @@ class LeNet5(nn.Module):
 
 
 _ORIGINAL = LeNet5Spec(lenet5_stages, lenet5_head)
+_READINGS = (  # of what the paper leaves open
+    "The logits are minus the distances that the paper calls the outputs. The bitmaps of the "
+    "classes are our own drawing, as Figure 3 is a picture; more than ten classes have random "
+    "codes at least 20 signs apart. Coefficients and biases are drawn from the weights' range, "
+    "+-2.4 / inputs: appendix A speaks of weights only. j of equation 9 is 10: the paper prints "
+    "no value."
+)
 _LINEAR = partial(lenet5_head, output=partial(nn.Linear, CODE_LENGTH))
 
 ARCHITECTURE = Architecture(
@@ -341,12 +348,12 @@ ARCHITECTURE = Architecture(
     ),
     LeNet5,
     {
-        "lenet5": Variant(_ORIGINAL, (1, 32, 32), 10),
+        "lenet5": Variant(_ORIGINAL, (1, 32, 32), 10, _READINGS),
         "lenet5_dense_c3": Variant(
             LeNet5Spec(partial(lenet5_stages, dense_c3=True), lenet5_head),
             (1, 32, 32),
             10,
-            "Every map of C3 sees all six maps of S2: no Table I.",
+            f"Every map of C3 sees all six maps of S2: no Table I. {_READINGS}",
         ),
         "lenet5_modern": Variant(
             LeNet5Spec(modern_stages, _LINEAR, act="relu", init=torch_default_),
@@ -370,12 +377,4 @@ ARCHITECTURE = Architecture(
             "Caffe's MNIST example: 20 and 50 maps, maximum pooling, 500 units, one ReLU.",
         ),
     },
-    deviations=(
-        "lenet5: the logits are minus the distances that the paper calls the outputs.",
-        "lenet5: the bitmaps of the classes are our own drawing, as Figure 3 is a picture; more "
-        "than ten classes have random codes at least 20 signs apart.",
-        "lenet5: coefficients and biases are drawn from the weights' range, +-2.4 / inputs; "
-        "appendix A speaks of weights only.",
-        "lenet5: j of equation 9 is 10; the paper prints no value.",
-    ),
 )
