@@ -8,19 +8,10 @@ import signal
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import convatlas.train.loop as loop
 from convatlas.cli import main
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +119,19 @@ def test_the_second_interrupt_ends_it_at_once(call, source, tmp_path, monkeypatc
     code, _, stderr = call(*words(source, tmp_path / "run"))
     assert code == 130
     assert "Traceback" not in stderr
+
+
+@pytest.mark.filterwarnings("default::convatlas.train.checkpoint.CheckpointWarning")
+def test_a_damaged_checkpoint_is_one_line(call, source, tmp_path):
+    out = tmp_path / "run"
+    assert call(*words(source, out))[0] == 0
+    max((out / "checkpoints").iterdir()).write_bytes(b"")
+    code, _, stderr = call(*words(source, out, "--resume"))
+    assert code == 0
+    first, second, *_ = stderr.splitlines()
+    assert first.startswith(str(out / "checkpoints" / "step-"))
+    assert first.endswith("going back to an older checkpoint")
+    assert second == f"the run in {out} goes on from step 3"
 
 
 @pytest.mark.parametrize(

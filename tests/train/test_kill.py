@@ -17,9 +17,8 @@ CONTEXT.set_forkserver_preload(["convatlas.train.run"])
 
 
 @pytest.fixture
-def begin(pictures, monkeypatch):
+def begin(pictures):
     """Give `begin(out, **options)`: a process that takes the run in a folder to its end."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     processes = []
 
     def begin(out, **options):

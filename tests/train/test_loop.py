@@ -74,7 +74,7 @@ def without_times(records):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(one_thread):
+def undisturbed():
     return trained()
 
 

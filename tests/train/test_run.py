@@ -56,7 +56,7 @@ def tree(folder):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(one_thread, pictures, tmp_path_factory):
+def undisturbed(pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     run(pictures, folder)
     return folder

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import warnings
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,21 @@ STEP_LINE_EVERY = 10.0  # seconds after which an epoch that is not done says whe
 
 @contextlib.contextmanager
 def show_progress() -> Generator["Progress"]:
-    """Give what `convatlas.train` tells its events; everything goes to standard error."""
+    """Give what `convatlas.train` tells its events; everything goes to standard error.
+
+    Warnings become lines among them, without the place in the code where they arose.
+    """
     from rich.console import Console
 
+    from convatlas.train.events import Notice
+
     console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield _Lines()
-        return
-    with _Bar(console) as bar:
-        yield bar
+    with contextlib.ExitStack() as stack:
+        show = stack.enter_context(_Bar(console)) if console.is_terminal else _Lines()
+        stack.enter_context(warnings.catch_warnings())
+        # Python documents that any callable will do; ty wants the very signature
+        warnings.showwarning = lambda text, *_, **__: show(Notice(str(text)))  # ty: ignore[invalid-assignment]
+        yield show
 
 
 class _TimeLeft:
