@@ -68,7 +68,7 @@ def test_debug_shows_the_traceback_anywhere(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    command = f"{sys.executable} -m convatlas list | head -1; exit ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m convatlas show resnet152 | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr == ""

@@ -72,7 +72,9 @@ def main(args: list[str] | None = None) -> NoReturn:
     debug = "--debug" in args  # allowed anywhere, also behind the verb
     args = [arg for arg in args if arg != "--debug"]
     try:
-        code = convatlas.main(args, prog_name="convatlas", standalone_mode=False)
+        # not convatlas.main(): it takes a broken pipe for a failure
+        with convatlas.make_context("convatlas", args or ["--help"]) as ctx:
+            code = convatlas.invoke(ctx)
         sys.stdout.flush()
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
@@ -83,12 +85,20 @@ def main(args: list[str] | None = None) -> NoReturn:
     except UserError as error:
         code = _fail(str(error), debug, 2)
     except BrokenPipeError:
-        # the reader of a pipe has gone (`convatlas list | head`): that is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = _without_reader()
+    except SystemExit as exit_:  # rich leaves so when a pipe breaks
+        if not isinstance(exit_.__context__, BrokenPipeError):
+            raise
+        code = _without_reader()
     except OSError as error:
         code = _fail(f"{error.filename or 'a file'}: {error.strerror or error}", debug, 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _without_reader() -> int:
+    """Let the rest go nowhere: `convatlas list | head` is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _verb(error: click.ClickException) -> str:
