@@ -97,7 +97,8 @@ def _decoded(path: Path) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     # ImageOps.exif_transpose would also write the EXIF block anew, and fail on a broken one
     turn = _TURNS.get(_orientation(image))
-    return image.copy() if turn is None else image.transpose(turn)
+    # loaded already: it outlives its file, and a copy would take the memory twice
+    return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> Any:
