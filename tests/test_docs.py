@@ -14,14 +14,15 @@ PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("docs/**/*.md")])
 NOT_HERE = re.compile(r"convatlas (train|evaluate|predict|visualize|serve)\b|^(make|git|pip) ")
 
 
-def blocks(language: str) -> list[pytest.param]:
-    """Give the blocks of a language on all pages, and where they stand."""
-    found = []
-    for page in PAGES:
-        for match in re.finditer(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S):
-            line = page.read_text()[: match.start()].count("\n") + 1
-            found.append(pytest.param(match[1], id=f"{page.relative_to(REPOSITORY)}:{line}"))
-    return found
+def pages_with(language: str) -> list[pytest.param]:
+    """Give the pages that have blocks of a language, each with its blocks in order."""
+    pages = {
+        str(page.relative_to(REPOSITORY)): re.findall(
+            rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S
+        )
+        for page in PAGES
+    }
+    return [pytest.param(blocks, id=name) for name, blocks in pages.items() if blocks]
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -40,18 +41,22 @@ def matches(expected: str, printed: str) -> bool:
     return re.fullmatch(pattern, text) is not None
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_blocks_run(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("blocks", pages_with("python"))
+def test_python_blocks_run_one_after_the_other(
+    blocks: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "docs", "exec"), {"__name__": "docs"})
+    names = {"__name__": "docs"}
+    for block in blocks:
+        exec(compile(block, "docs", "exec"), names)
 
 
-@pytest.mark.parametrize("block", blocks("console"))
+@pytest.mark.parametrize("blocks", pages_with("console"))
 def test_console_blocks_print_what_the_page_says(
-    block: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    blocks: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(REPOSITORY)
-    for command, expected in commands(block):
+    for command, expected in (found for block in blocks for found in commands(block)):
         if NOT_HERE.search(command):
             continue
         words = shlex.split(command, comments=True)
