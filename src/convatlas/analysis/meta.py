@@ -15,7 +15,9 @@ from convatlas.errors import InputError
 
 aten = torch.ops.aten
 
-_DRAWING = {"normal_", "uniform_", "trunc_normal_", "bernoulli_", "random_", "erfinv_"}
+_DRAWING = {name for name in dir(nn.init) if name.endswith("_") and name[0] != "_"} | {
+    *("bernoulli_", "erfinv_", "fill_", "random_", "zero_")
+}
 
 
 class _Undrawn(TorchFunctionMode):

@@ -1,7 +1,7 @@
 """What is known of a layer after one run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
@@ -74,6 +74,7 @@ class Step:
         output: Its first output.
         sight: What is known of the output.
         shared: Whether the output lies in the memory of an input.
+        weights: Its arguments that are parameters.
     """
 
     cost: Cost
@@ -81,6 +82,7 @@ class Step:
     output: Tensor
     sight: Sight
     shared: bool
+    weights: tuple[Tensor, ...]
 
     @property
     def kind(self) -> str:
@@ -97,10 +99,10 @@ class Parameters:
 
     counted: set[int] = field(default_factory=set)
 
-    def take(self, module: nn.Module, recurse: bool) -> dict[str, int]:
-        """Count the parameters of a module that no earlier layer has used."""
+    def take(self, named: Iterable[tuple[str, Tensor]]) -> dict[str, int]:
+        """Count those of some named parameters that have not been counted."""
         params = biases = trainable = 0
-        for name, parameter in module.named_parameters(recurse=recurse):
+        for name, parameter in named:
             if id(parameter) not in self.counted:
                 self.counted.add(id(parameter))
                 params += parameter.numel()
@@ -123,19 +125,33 @@ def leaf(
     costs = [step.cost for step in steps]
     shared = output.untyped_storage()._cdata == x.untyped_storage()._cdata
     bytes_ = 0 if shared else output.numel() * output.element_size()
-    counts = parameters.take(module, recurse=True)
+    counts = parameters.take(module.named_parameters())
     record = _record(name, kind, x, output, sight, costs, bytes_, counts)
     named = getattr(module, "fan_in", None)
     return replace(record, fan_in=named) if isinstance(named, int) else record
 
 
-def function(name: str, module: nn.Module, step: Step, parameters: Parameters) -> LayerRecord:
-    """Record a function that a container calls between its modules."""
-    bytes_ = step.output.numel() * step.output.element_size()
-    counts = parameters.take(module, recurse=False)
-    return _record(
-        name, step.kind, step.input, step.output, step.sight, [step.cost], bytes_, counts
-    )
+def functions(
+    steps: Sequence[tuple[str, Step]], module: nn.Module, parameters: Parameters
+) -> list[LayerRecord]:
+    """Record the functions that a container calls between its modules, each with its name.
+
+    They have the container's own parameters: each the ones that it takes, the first the rest.
+    """
+    own = {id(parameter): name for name, parameter in module.named_parameters(recurse=False)}
+    rows = []
+    for name, step in steps:
+        bytes_ = step.output.numel() * step.output.element_size()
+        counts = parameters.take((own.get(id(weight), ""), weight) for weight in step.weights)
+        costs = [step.cost]
+        rows.append(
+            _record(name, step.kind, step.input, step.output, step.sight, costs, bytes_, counts)
+        )
+    if rows:
+        rest = parameters.take(module.named_parameters(recurse=False))
+        total = {key: getattr(rows[0], key) + amount for key, amount in rest.items()}
+        rows[0] = replace(rows[0], **total)
+    return rows
 
 
 def container(
@@ -147,7 +163,7 @@ def container(
     rows: Sequence[LayerRecord],
 ) -> LayerRecord:
     """Record a module that calls other modules: the sum of what ran in it."""
-    counts = Parameters().take(module, recurse=True)
+    counts = Parameters().take(module.named_parameters())
     counts["bias_params"] = sum(row.bias_params for row in rows)
     record = _record(
         name,

@@ -99,41 +99,56 @@ class Subjects:
         Raises:
             NotDerivable: There is no such network; the message says why.
         """
-        key = f"{name} {sorted(config.items(), key=lambda item: item[0])}"
-        if key not in self._kept:
-            self._kept[key] = _build(name.removeprefix("~"), config)
+        name = name.removeprefix("~")
+        if "+" in name:
+            raise NotDerivable("an ensemble of networks")
+        if name not in STUDIES and not is_known(name):
+            raise NotDerivable(f"{name} is not in the catalog")
+        try:
+            plan = _Plan(name, config) if name in STUDIES else _plan(name, config)
+            key = repr(plan)
+            if key not in self._kept:
+                self._kept[key] = _build(plan)
+        except UserError as error:
+            raise NotDerivable(str(error)) from error
         return self._kept[key]
 
 
-def _build(name: str, config: Mapping[str, Any]) -> Subject:
-    if "+" in name:
-        raise NotDerivable("an ensemble of networks")
-    try:
-        if name in STUDIES:
-            model, input_shape = STUDIES[name](config)
-            return Subject(name, model.eval(), input_shape, {})
-        if not is_known(name):
-            raise NotDerivable(f"{name} is not in the catalog")
-        return _build_network(name, config)
-    except UserError as error:
-        raise NotDerivable(str(error)) from error
+@dataclass(frozen=True)
+class _Plan:
+    """What a network is built from; equal networks have equal plans."""
+
+    name: str
+    changes: Mapping[str, Any]  # of the variant's spec; of a block study its config
+    num_classes: int = 0
+    input_shape: tuple[int, ...] = ()
 
 
-def _build_network(name: str, config: Mapping[str, Any]) -> Subject:
-    overrides = {}
+def _plan(name: str, config: Mapping[str, Any]) -> _Plan:
+    changes = {}
     for key, value in config.items():
         if key in BUILD_KEYS:
             continue
         _, variant = catalog.find(name)
-        if _fits(variant.spec, key, value):
-            overrides[key] = tuple(value) if isinstance(value, list) else value
-        else:
+        if not _fits(variant.spec, key, value):
             name = _sibling(name, key, value)
-    architecture, variant = catalog.find(name)
-    classes, channels = whole(config, "num_classes"), whole(config, "in_channels")
-    shape = _input_shape(config, (channels or variant.input_shape[0], *variant.input_shape[1:]))
-    model = build_on_meta(name, num_classes=classes, in_channels=shape[0], **overrides)
-    return Subject(name, model, shape, architecture.layer_names, variant.depth)
+        elif getattr(variant.spec, key) != value:
+            changes[key] = tuple(value) if isinstance(value, list) else value
+    _, variant = catalog.find(name)
+    classes = whole(config, "num_classes") or variant.num_classes
+    channels = whole(config, "in_channels") or variant.input_shape[0]
+    shape = _input_shape(config, (channels, *variant.input_shape[1:]))
+    return _Plan(name, changes, classes, shape)
+
+
+def _build(plan: _Plan) -> Subject:
+    if plan.name in STUDIES:
+        model, input_shape = STUDIES[plan.name](plan.changes)
+        return Subject(plan.name, model.eval(), input_shape, {})
+    architecture, variant = catalog.find(plan.name)
+    sizes = {"num_classes": plan.num_classes, "in_channels": plan.input_shape[0]}
+    model = build_on_meta(plan.name, **sizes, **plan.changes)
+    return Subject(plan.name, model, plan.input_shape, architecture.layer_names, variant.depth)
 
 
 def _fits(spec: Any, key: str, value: Any) -> bool:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from convatlas.analysis.meta import MetaMode, images, run
 from convatlas.analysis.operation import Operation, Sight, collapse, dependent, merged
 from convatlas.analysis.receptive_field import Field, Reach
-from convatlas.analysis.record import LayerRecord, Parameters, Step, container, function, leaf
+from convatlas.analysis.record import LayerRecord, Parameters, Step, container, functions, leaf
 from convatlas.analysis.rules import FACTORIES, cost, see
 from convatlas.errors import InputError, UserError
 
@@ -151,8 +151,9 @@ class _Tracer(MetaMode):
         if func._schema.is_mutable and len(inputs) > 1:
             self._write_through(results[0])
         shared = any(_storage(results[0]) == _storage(t) for t in inputs)
+        weights = tuple(arg for arg in op.args if isinstance(arg, nn.Parameter))
         sight = self.sights[id(results[0])]
-        self.calls[-1].items.append(Step(price, inputs[0], results[0], sight, shared))
+        self.calls[-1].items.append(Step(price, inputs[0], results[0], sight, shared, weights))
 
     def _write_through(self, written: Tensor) -> None:
         """Let all views of a tensor that was written to depend on all that was written."""
@@ -190,14 +191,11 @@ class _Tracer(MetaMode):
 
     def _rows(self, call: _Call) -> list[LayerRecord]:
         """Give what ran in a container: its layers, and the functions between them."""
-        rows = []
-        for item in call.items:
-            if isinstance(item, LayerRecord):
-                rows.append(item)
-            elif not item.shared:
-                name = self._fresh(f"{call.name}.{item.kind}".lstrip("."))
-                rows.append(function(name, call.module, item, self.parameters))
-        return rows
+        steps = [item for item in call.items if isinstance(item, Step) and not item.shared]
+        named = [(self._fresh(f"{call.name}.{step.kind}".lstrip(".")), step) for step in steps]
+        made = iter(functions(named, call.module, self.parameters))
+        kept = [item for item in call.items if isinstance(item, LayerRecord) or not item.shared]
+        return [item if isinstance(item, LayerRecord) else next(made) for item in kept]
 
     def _fresh(self, name: str) -> str:
         self.uses[name] += 1
