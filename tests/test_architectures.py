@@ -39,6 +39,8 @@ PARAMS = {
     "googlenet": 6_998_552,
     "googlenet_naive": 97_526_008,
     "googlenet_torchvision": 6_624_904,
+    "bn_inception": 11_285_224,
+    "bn_inception_slim": 11_194_984,
     "resnet18": 11_689_512,
     "plain18": 11_515_688,
     "resnet34": 21_797_672,

@@ -9,6 +9,7 @@ from torch import nn
 
 from convatlas.architectures import (
     alexnet,
+    bn_inception,
     densenet,
     efficientnet,
     gap_study,
@@ -34,6 +35,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     nin.ARCHITECTURE,
     vgg.ARCHITECTURE,
     googlenet.ARCHITECTURE,
+    bn_inception.ARCHITECTURE,
     resnet.ARCHITECTURE,
     squeezenet.ARCHITECTURE,
     preact_resnet.ARCHITECTURE,
