@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ import convatlas as ca
 from convatlas.analysis.receptive_field import NOTHING
 from convatlas.analysis.record import LayerRecord
 
-IMAGE = (1, 96, 81)
+IMAGE = (1, 128, 113)
 
 
 class Crop(nn.Module):
@@ -101,22 +101,23 @@ def support(model: nn.Module, place: tuple[int, int]) -> list[tuple[int, int]]:
     return found
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.lists(LAYERS, min_size=1, max_size=4))
 def test_is_the_support_of_the_gradient(layers: list[nn.Module]):
     model = positive(nn.Sequential(*layers))
     try:
         out = model(torch.ones(1, *IMAGE, dtype=torch.float64))
     except RuntimeError:  # nothing is left of the image
-        return
-    if out.numel() > 400_000:
-        return
+        reject()
+    assume(out.numel() < 400_000)
     place = (out.shape[2] // 2, out.shape[3] // 2)
-    record = ca.analyze(model, IMAGE).layers[-1]
-    seen = [field.interval(position) for field, position in zip(record.fields, place, strict=True)]
-    inside = all(low >= 0 and high < n for (low, high), n in zip(seen, IMAGE[1:], strict=True))
-    if inside:
-        assert support(model, place) == seen
+    rows = ca.analyze(model, IMAGE).layers
+    seen = [f.interval(p) for f, p in zip(rows[-1].fields, place, strict=True)]
+    # a stride leaves pixels out at the far edge: there a field ends before the image does
+    edge = 2 * max(row.stride_to_input for row in rows)
+    ends = zip(seen, IMAGE[1:], strict=True)
+    assume(all(low >= edge and high < size - edge for (low, high), size in ends))
+    assert support(model, place) == seen
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -341,3 +341,34 @@ def test_finds_no_layer_that_is_none_or_many(resnet: Report, name: str):
 def test_builds_a_subject_once():
     subjects = Subjects()
     assert subjects.get("vgg11", {"num_classes": 5}) is subjects.get("vgg11", {"num_classes": 5})
+
+
+def test_follows_what_is_written_into_a_part_of_a_tensor():
+    class Wrap(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            wide = torch.zeros(1, 1, 8, 10)
+            wide[:, :, :, 1:9] = x
+            wide[:, :, :, :1] = x[:, :, :, -1:]
+            return wide
+
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), Wrap(), nn.Conv2d(1, 2, 3))
+    report = ca.analyze(model, (1, 8, 8))
+    assert report.weight_layers == 2
+    assert report.macs == 64 * 9 + 48 * 18
+    assert report.layers[-1].receptive_field == 10  # any column of the image, and the padding
+    circular = nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")
+    assert ca.analyze(circular, (1, 8, 8)).macs == 64 * 9
+
+
+@pytest.mark.parametrize("shape", [5, "3x8x8", (), (3, 8.0, 8), (3, True, 8)])
+def test_says_what_an_input_shape_is(shape: object):
+    for model in (nn.Conv2d(3, 1, 3), "resnet18"):
+        with pytest.raises(InputError, match="of one image without the batch"):
+            ca.analyze(model, shape)
+
+
+def test_refuses_torchscript():
+    with pytest.warns(DeprecationWarning, match="jit"):
+        script = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    with pytest.raises(InputError, match="TorchScript hides its layers"):
+        ca.analyze(script, (3, 8, 8))

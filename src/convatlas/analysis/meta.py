@@ -51,9 +51,11 @@ def meta_copy(model: nn.Module) -> nn.Module:
     The model is left as it was, wherever its parameters are; none of them is copied.
 
     Raises:
-        InputError: The model has parameters without a shape, or can't be copied.
+        InputError: The model has parameters without a shape, is TorchScript or can't be copied.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError("TorchScript hides its layers: give the model that it was made from")
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
         if isinstance(parameter, UninitializedParameter):

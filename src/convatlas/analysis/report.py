@@ -184,8 +184,9 @@ def analyze_name(
         InputError: It can't be built so, or does not run on such an input.
     """
     _, variant = catalog.find(name)
-    shape = tuple(variant.input_shape if input_shape is None else input_shape)
-    channels = shape[0] if len(shape) == 3 else None  # else the trace says what is wrong
+    shape = variant.input_shape if input_shape is None else input_shape
+    given = isinstance(shape, (list, tuple)) and len(shape) == 3  # else the trace says so
+    channels = shape[0] if given else None
     model = build_on_meta(name, num_classes=num_classes, in_channels=channels)
     return Report(name, trace(model, shape), model)
 

@@ -47,7 +47,7 @@ def trace(model: nn.Module, input_shape: Sequence[int]) -> Trace:
     Raises:
         InputError: The model does not run on such an input.
     """
-    shape = tuple(input_shape)
+    shape = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else ()
     if not shape or any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in shape):
         raise InputError(
             "input_shape is that of one image without the batch, such as (3, 224, 224); "
@@ -148,7 +148,7 @@ class _Tracer(MetaMode):
             aligned = result.dim() == results[0].dim()
             seen = fields if aligned else collapse(fields, results[0].shape)
             self.sights[id(result)] = Sight(seen, depth, steps)
-        if func._schema.is_mutable and len(inputs) > 1:
+        if func._schema.is_mutable and any(t is not results[0] for t in inputs):
             self._write_through(results[0])
         shared = any(_storage(results[0]) == _storage(t) for t in inputs)
         weights = tuple(arg for arg in op.args if isinstance(arg, nn.Parameter))
