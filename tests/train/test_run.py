@@ -261,7 +261,7 @@ class TestStarting:
         assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
     def test_mistakes_leave_nothing_behind(self, pictures, tmp_path):
-        for wrong in ({"changes": {"batch_size": 0}}, {"changes": {"optimizer.momentum": -1}}):
+        for wrong in ({"changes": {"batch_size": 0}}, {"changes": {"optimizer.eps": -1}}):
             with pytest.raises(InputError):
                 run(pictures, tmp_path / "run", **wrong)
         assert not (tmp_path / "run").exists()

@@ -40,17 +40,17 @@ class _TimeLeft:
     """Guesses from the steps of this process; a resumed run's first steps are not its own."""
 
     def __init__(self) -> None:
-        self._begun, self._first = 0.0, 0
+        self._begun, self._first, self._last = 0.0, 0, 0
 
     def __call__(self, event: "StepDone") -> str:
         done = (event.epoch - 1) * event.steps + event.step
-        if not self._first or done < self._first:
+        if not self._last or done < self._last:  # the first step, or that of the next seed
             self._begun, self._first = time.monotonic(), done
+        self._last = done
+        waited = time.monotonic() - self._begun
+        if done == self._first or not waited:
             return ""
-        rate = (done - self._first) / max(time.monotonic() - self._begun, 1e-9)
-        if not rate:
-            return ""
-        seconds = round((event.epochs * event.steps - done) / rate)
+        seconds = round((event.epochs * event.steps - done) * waited / (done - self._first))
         minutes, seconds = divmod(seconds, 60)
         hours, minutes = divmod(minutes, 60)
         clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

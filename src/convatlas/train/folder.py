@@ -110,7 +110,7 @@ class RunFiles:
         if different:
             raise InputError(
                 f"{self.path} was started with other settings: {'; '.join(different)}; "
-                "give the same ones, or choose another folder with --out"
+                "give the same ones, start again with --overwrite, or take another --out"
             )
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from convatlas.analysis.report import analyze_name
 from convatlas.catalog import build
 from convatlas.evaluate.evaluation import evaluate
 from convatlas.train.events import Download, Notice, Progress, ignore
@@ -17,6 +18,7 @@ from convatlas.train.loop import Data, fit
 from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
+from convatlas.train.threads import threads_for
 from convatlas.weights.store import save
 
 
@@ -118,7 +120,8 @@ def start_run(
     files = RunFiles(Path(out))
     if overwrite and not resume:
         files.clear()
-    with torch.random.fork_rng(devices=()):  # the caller's own chance goes on as if nothing was
+    # the caller's own chance goes on as if nothing was
+    with torch.random.fork_rng(devices=()), threads_for(_macs_of_step(plan)):
         torch.manual_seed(seed)
         model = build(name, plan.num_classes, plan.in_channels)
         state = State.fresh(model, plan.recipe)
@@ -146,6 +149,11 @@ def start_run(
         val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
         test=_summary(read_json(files.test)) if state.finished else None,
     )
+
+
+def _macs_of_step(plan: Plan) -> float:
+    shape = (plan.in_channels, *plan.preprocessing.size)
+    return analyze_name(plan.name, shape, plan.num_classes).macs * plan.recipe.batch_size
 
 
 def _data(plan: Plan, workers: int) -> Data:
