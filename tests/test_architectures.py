@@ -41,6 +41,7 @@ PARAMS = {
     "googlenet_torchvision": 6_624_904,
     "bn_inception": 11_285_224,
     "bn_inception_slim": 11_194_984,
+    "inception_v3": 23_834_568,
     "resnet18": 11_689_512,
     "plain18": 11_515_688,
     "resnet34": 21_797_672,
@@ -238,8 +239,10 @@ SMALL = {
     "plain20_cifar": ({}, 32),
     "resnet18": ({}, 64),
     "resnet50": ({}, 64),
+    "inception_v3": ({}, 107),
 }
 SLOW = {"lenet5_modern", "alexnet_towers", "vgg11_bn", "plain20_cifar", "resnet18", "resnet50"}
+SLOW |= {"inception_v3"}
 
 
 def small_names() -> list:
