@@ -132,6 +132,12 @@ def _modules(subject: Subject, kind: str) -> int:
     return len(found)
 
 
+def _sides(subject: Subject) -> int:
+    if subject.side_report is None:
+        raise NotDerivable(f"{subject.name} has no side classifiers")
+    return len(list(subject.side_report.model.get_submodule("sides").children()))
+
+
 def _rows(subject: Subject, kind: Predicate) -> int:
     return sum(kind(row) for row in subject.report.layers)
 
@@ -144,5 +150,6 @@ _COUNTS: dict[str, Callable[..., int]] = {
     r"(?:\w+ )?(?:blocks|layers) (?:in|of) (\w+)": _children,
     r"(\w+) layers in block (\d+)": lambda s, kind, i: _children(s, f"{kind}{i}"),
     r"(\w+) layers per block": _per_block,
+    r"auxiliary classifiers": _sides,
     r"(\w+) modules": _modules,
 }

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -34,8 +34,8 @@ class Report:
     """
 
     name: str
-    trace: Trace
-    model: nn.Module
+    trace: Trace = field(repr=False)
+    model: nn.Module = field(repr=False)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

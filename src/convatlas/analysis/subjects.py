@@ -54,32 +54,49 @@ class Subject:
         """The trace of the network, made when it is first asked for."""
         return Report(self.name, trace(self.model, self.input_shape), self.model)
 
+    @cached_property
+    def side_report(self) -> Report | None:
+        """The trace of the network with its side classifiers; None: it has none."""
+        made = getattr(self.model, "created_as", None)
+        if made is None or not hasattr(self.model, "forward_with_sides"):
+            return None
+        sizes = {key: made[key] for key in ("num_classes", "in_channels")}
+        model = build_on_meta(made["name"], **sizes, **made["overrides"] | {"sides": True})
+        run = trace(model, self.input_shape, "forward_with_sides")
+        return Report(self.name, run, model)
+
     def layer(self, config: Mapping[str, Any]) -> LayerRecord:
         """Give the layer that `config` names, of one tower if it says so."""
         name = text(config, "layer")
         if name == "input":
             return LayerRecord("input", "input", "other", self.input_shape, self.input_shape)
-        if "per" not in config:
+        if "per" in config:
+            return self._in_part(name, str(config["per"]))
+        try:
             return find_layer(self.report, name, self.layer_names)
-        part = rf"(.*\.)?{re.escape(str(config['per']))}\d*\.(.*\.)?{re.escape(name)}"
+        except UnknownNameError:
+            if self.side_report is None:
+                raise
+            return find_layer(self.side_report, name, self.layer_names)
+
+    def _in_part(self, name: str, part: str) -> LayerRecord:
+        pattern = rf"(.*\.)?{re.escape(part)}\d*\.(.*\.)?{re.escape(name)}"
         records = [*self.report.layers, *self.report.containers.values()]
-        found = min((r for r in records if re.fullmatch(part, r.name)), default=None, key=_depth)
-        if found is None:
-            raise NotDerivable(f"{self.name} has no {name} per {config['per']}")
-        return found
+        found = [record for record in records if re.fullmatch(pattern, record.name)]
+        if not found:
+            raise NotDerivable(f"{self.name} has no {name} per {part}")
+        return min(found, key=lambda record: record.name.count("."))
 
     def rows(self, record: LayerRecord) -> list[LayerRecord]:
         """List the layers inside a container, or the layer itself."""
-        inside = f"{record.name}."
-        return [
-            row
-            for row in self.report.layers
-            if row.name == record.name or row.name.startswith(inside)
-        ]
-
-
-def _depth(record: LayerRecord) -> int:
-    return record.name.count(".")
+        reports = (self.report, self.side_report)
+        layers = [row for report in reports if report is not None for row in report.layers]
+        inside = {
+            row.name: row
+            for row in layers
+            if row.name == record.name or row.name.startswith(f"{record.name}.")
+        }
+        return list(inside.values())
 
 
 class Subjects:

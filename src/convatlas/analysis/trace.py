@@ -37,12 +37,13 @@ class Trace:
     weight_and_pool_layers: int
 
 
-def trace(model: nn.Module, input_shape: Sequence[int]) -> Trace:
+def trace(model: nn.Module, input_shape: Sequence[int], method: str = "forward") -> Trace:
     """Run a model that is on the meta device, in eval mode, on one image.
 
     Args:
         model: As `build_on_meta` and `meta_copy` give it.
         input_shape: Of one image, without the batch: (channels, height, width).
+        method: What is called, such as "forward_with_sides".
 
     Raises:
         InputError: The model does not run on such an input.
@@ -58,7 +59,7 @@ def trace(model: nn.Module, input_shape: Sequence[int]) -> Trace:
     with tracer.hooked(), torch.no_grad(), torch.device("meta"), tracer:
         tracer.look_at(x)
         try:
-            output = model(x)
+            output = model(x) if method == "forward" else getattr(model, method)(x)
         except UserError:
             raise
         except Exception as error:  # whatever a user's forward may raise
