@@ -42,6 +42,7 @@ PARAMS = {
     "bn_inception": 11_285_224,
     "bn_inception_slim": 11_194_984,
     "inception_v3": 23_834_568,
+    "inception_v4": 42_679_816,
     "resnet18": 11_689_512,
     "plain18": 11_515_688,
     "resnet34": 21_797_672,
@@ -240,9 +241,10 @@ SMALL = {
     "resnet18": ({}, 64),
     "resnet50": ({}, 64),
     "inception_v3": ({}, 107),
+    "inception_v4": ({}, 107),
 }
 SLOW = {"lenet5_modern", "alexnet_towers", "vgg11_bn", "plain20_cifar", "resnet18", "resnet50"}
-SLOW |= {"inception_v3"}
+SLOW |= {"inception_v3", "inception_v4"}
 
 
 def small_names() -> list:
