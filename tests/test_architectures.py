@@ -43,6 +43,9 @@ PARAMS = {
     "bn_inception_slim": 11_194_984,
     "inception_v3": 23_834_568,
     "inception_v4": 42_679_816,
+    "inception_resnet_v1": 22_756_328,
+    "inception_resnet_v2": 55_843_464,
+    "inception_resnet_v2_paper": 32_433_928,
     "resnet18": 11_689_512,
     "plain18": 11_515_688,
     "resnet34": 21_797_672,
@@ -242,9 +245,10 @@ SMALL = {
     "resnet50": ({}, 64),
     "inception_v3": ({}, 107),
     "inception_v4": ({}, 107),
+    "inception_resnet_v1": ({}, 107),
 }
 SLOW = {"lenet5_modern", "alexnet_towers", "vgg11_bn", "plain20_cifar", "resnet18", "resnet50"}
-SLOW |= {"inception_v3", "inception_v4"}
+SLOW |= {"inception_v3", "inception_v4", "inception_resnet_v1"}
 
 
 def small_names() -> list:
