@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 import convatlas.train.loop as loop
-from convatlas.cli import main
+from convatlas.cli import main, train_progress
+from convatlas.train.events import Download, EpochDone, StepDone
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,49 @@ def test_a_run_from_start_to_end(call, source, tmp_path):
     code, _, stderr = call(*words(source, out, "--resume", "--seed", 3))
     assert code == 2
     assert "seed was 0, is 3" in stderr
+
+
+def test_a_terminal_gets_a_bar(call, source, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes any stream for a terminal
+    monkeypatch.setenv("COLUMNS", "100")
+    code, stdout, stderr = call(*words(source, tmp_path / "run", "--resume", "--json"))
+    assert code == 0
+    assert json.loads(stdout)["state"] == "finished"
+    assert "holds no checkpoint: starting from the beginning" in stderr
+    assert "\x1b[" in stderr
+    assert re.search(r"epoch 2/2.*loss \d\.\d{3}  train \d+\.\d%  val \d+\.\d%", stderr)
+
+
+def test_lines_are_not_too_many(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(train_progress.time, "monotonic", lambda: clock[0])
+    record = {
+        "train_loss": 0.5,
+        "train_accuracy": 0.75,
+        "val_accuracy": 0.5,
+        "images_per_second": 1234.5,
+    }
+    with train_progress.show_progress() as show:
+        for second in range(24):
+            clock[0] = float(second)
+            show(Download("images.gz", second * 1_000_000, 30_000_000 if second else None))
+        for epoch in range(1, 9):
+            for step in range(1, 4):
+                clock[0] += 0.25
+                show(StepDone(epoch, 8, step, 3, loss=0.5, accuracy=0.75, images_per_second=10.0))
+            show(EpochDone(8, {"epoch": epoch, **record}))
+        clock[0] += 11
+        show(StepDone(1, 2, 1, 3, loss=0.25, accuracy=1.0, images_per_second=10.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "downloading images.gz: 10.0 of 30.0 MB",
+        "downloading images.gz: 20.0 of 30.0 MB",
+        *(
+            f"epoch {epoch}/8  loss 0.5000  accuracy 75.00%  validation 50.00%  1,234 images/s  "
+            f"{left} left"
+            for epoch, left in ((1, "0:05"), (4, "0:03"), (7, "0:01"), (8, "0:00"))
+        ),
+        "epoch 1/2  step 1/3  loss 0.2500  accuracy 100.00%  10 images/s",
+    ]
 
 
 def test_several_seeds(call, source, tmp_path):

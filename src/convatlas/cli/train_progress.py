@@ -115,10 +115,11 @@ class _Bar:
 
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),  # what the numbers leave of the line
             TextColumn("{task.fields[numbers]}"),
             console=console,
             transient=True,
+            expand=True,
         )
         self._task = self._progress.add_task("", total=None, numbers="", visible=False)
         self._time_left, self._validation = _TimeLeft(), ""
@@ -140,12 +141,11 @@ class _Bar:
                 description=f"epoch {event.epoch}/{event.epochs}",
                 completed=(event.epoch - 1) * event.steps + event.step,
                 total=event.epochs * event.steps,
-                numbers=f"loss {event.loss:.4f}  accuracy {event.accuracy:.2%}  "
-                f"{self._validation}{event.images_per_second:,.0f} images/s  "
-                f"{self._time_left(event)}",
+                numbers=f"loss {event.loss:.3f}  train {event.accuracy:.1%}  {self._validation}"
+                f"{event.images_per_second:,.0f} img/s  {self._time_left(event)}",
             )
         elif isinstance(event, EpochDone):
-            self._validation = f"validation {event.record['val_accuracy']:.2%}  "
+            self._validation = f"val {event.record['val_accuracy']:.1%}  "
         elif isinstance(event, Download):
             self._progress.update(
                 self._task,
@@ -156,4 +156,4 @@ class _Bar:
                 numbers=_of_download(event),
             )
         else:
-            self._progress.console.print(event.text, markup=False)
+            self._progress.console.print(event.text, markup=False, soft_wrap=True)
