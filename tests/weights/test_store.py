@@ -123,9 +123,38 @@ class TestOtherClasses:
     def test_the_same_number_keeps_the_last_layer(self, model, file):
         assert same(model, ca.create(NET, num_classes=3, weights=file))
 
-    def test_other_channels_do_not_fit(self, file):
-        message = refusal(ca.create, NET, in_channels=1, weights=file)
-        assert "another shape: stem.conv1.conv.weight (16, 3, 3, 3) for (16, 1, 3, 3)" in message
+
+class TestOtherChannels:
+    @pytest.mark.parametrize("channels", [1, 2, 6, 7])
+    def test_the_first_convolution_is_adapted(self, model, file, channels):
+        with pytest.warns(WeightsWarning, match=r"stem\.conv1\.conv\.weight takes 3 channels"):
+            created = ca.create(NET, in_channels=channels, weights=file)
+        old, new = model.state_dict(), created.state_dict()
+        changed = [name for name in old if old[name].shape != new[name].shape]
+        assert changed == ["stem.conv1.conv.weight"]
+        assert all(torch.equal(old[name], new[name]) for name in old if name not in changed)
+
+    def test_one_channel_answers_to_grey_as_three_did(self, model, file):
+        with pytest.warns(WeightsWarning, match="the sum over them"):
+            created = ca.create(NET, in_channels=1, weights=file).eval()
+        grey = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(created(grey), model.eval()(grey.expand(2, 3, 8, 8)))
+
+    def test_more_channels_are_repeated_and_scaled(self, model, file):
+        with pytest.warns(WeightsWarning, match="them repeated and scaled"):
+            created = ca.create(NET, in_channels=6, weights=file).eval()
+        image = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        twice = created(torch.cat([image, image], 1))
+        torch.testing.assert_close(twice, model.eval()(image))
+
+    def test_classes_and_channels_may_both_differ(self, file):
+        with pytest.warns(WeightsWarning) as caught:
+            created = ca.create(NET, num_classes=4, in_channels=1, weights=file)
+        assert len(caught) == 2
+        assert created(torch.zeros(1, 1, 8, 8)).shape == (1, 4)
+
+    def test_the_same_number_says_nothing(self, model, file):
+        assert same(model, ca.create(NET, in_channels=3, weights=file))
 
 
 class TestForeignFiles:

@@ -52,18 +52,43 @@ def fill(
     return remarks
 
 
-def name_last_layers(name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """Name the tensors whose shape follows the number of classes.
+def axes_of_sizes(net: nn.Module) -> dict[str, dict[str, int]]:
+    """Find the tensors whose shape follows the number of classes or of input channels.
 
     Args:
-        name: A network.
-        arguments: Those of `catalog.build`, `num_classes` among them.
+        net: A network that the catalog has built, on any device.
+
+    Returns:
+        For `num_classes` and `in_channels`: the names of tensors, and the axis that follows.
     """
-    here, other = (
-        build_meta(name, **{**arguments, "num_classes": classes}).state_dict()
-        for classes in (arguments["num_classes"], arguments["num_classes"] + 1)
-    )
-    return [key for key in here if here[key].shape != other[key].shape]
+    made: dict[str, Any] = getattr(net, "created_as", {})
+    sizes = {name: made[name] + 1 for name in ("num_classes", "in_channels")}
+    other = build_meta(made["name"], **sizes, **made["overrides"]).state_dict()
+    axes: dict[str, dict[str, int]] = {name: {} for name in sizes}
+    for key, tensor in net.state_dict().items():
+        # weights are (out, in, ...): classes come out of a layer, channels go into one
+        for axis, name in enumerate(sizes):
+            if tensor.dim() > axis and tensor.shape[axis] != other[key].shape[axis]:
+                axes[name][key] = axis
+    return axes
+
+
+def with_channels(weight: Tensor, channels: int) -> Tensor:
+    """Make the weight of a first convolution take another number of input channels.
+
+    One channel: the sum over the old ones, which answers to grey as the old weight does to grey
+    in every channel. More: the old ones over and over, scaled so that equal channels give the
+    same as before.
+
+    Args:
+        weight: (out, in, height, width).
+        channels: How many it is to take.
+    """
+    old = weight.shape[1]
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    times = -(-channels // old)
+    return weight.repeat(1, times, 1, 1)[:, :channels] * (old / channels)
 
 
 def explain_misfit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

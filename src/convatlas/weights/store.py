@@ -7,7 +7,7 @@ unpickles, so a file can't run code.
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from convatlas.errors import FileError, InputError
 from convatlas.files import whole_file
 from convatlas.weights.fitting import (
     WeightsWarning,
+    axes_of_sizes,
     explain_misfit,
     fill,
-    name_last_layers,
+    with_channels,
 )
 
 FORMAT = 1
@@ -55,7 +56,9 @@ def create(
         name: One of `convatlas.variants()`, or a name of the forms that `convatlas.find` takes.
         num_classes: Outputs of the last layer; if not given, the file's or else the paper's.
             Where it differs from the file's, the last layer starts afresh, with a warning.
-        in_channels: Channels of the input; if not given, the file's or else the paper's.
+        in_channels: Channels of the input; if not given, the file's or else the paper's. Where it
+            differs from the file's, the first convolution is adapted, with a warning: one channel
+            gets the sum over the file's channels, more get them over and over, scaled.
         weights: A safetensors file or a run folder; None: the paper's initialization. A file
             that another library wrote will do if the names and shapes of its tensors are ours.
         overrides: Fields of the variant's spec to replace, such as `shortcut="A"`.
@@ -79,8 +82,10 @@ def create(
     asked = {"num_classes": num_classes, "in_channels": in_channels, **overrides}
     arguments |= {key: value for key, value in asked.items() if value is not None}
     model = build(name, **arguments)
-    last_layers = [] if num_classes is None else name_last_layers(name, arguments)
-    for remark in fill(model, stored.tensors, str(stored.path), last_layers):
+    axes = axes_of_sizes(model) if num_classes is not None or in_channels is not None else {}
+    remarks = _adapt_channels(stored, model, axes.get("in_channels", {}))
+    remarks += fill(model, stored.tensors, str(stored.path), list(axes.get("num_classes", ())))
+    for remark in remarks:
         warnings.warn(remark, WeightsWarning, stacklevel=2)
     return model
 
@@ -142,6 +147,22 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     for remark in fill(model, stored.tensors, str(stored.path)):
         warnings.warn(remark, WeightsWarning, stacklevel=2)
     return model.eval(), stored.metadata
+
+
+def _adapt_channels(stored: _Stored, model: nn.Module, first_layers: Iterable[str]) -> list[str]:
+    """Make the first convolution's weights those of another number of channels; tell of it."""
+    remarks, expected = [], model.state_dict()
+    for name in first_layers:
+        given = stored.tensors.get(name)
+        if given is None or given.dim() != 4 or given.shape[1] == expected[name].shape[1]:
+            continue
+        channels = expected[name].shape[1]
+        stored.tensors[name] = with_channels(given, channels)
+        rule = "the sum over them" if channels == 1 else "them repeated and scaled"
+        remarks.append(
+            f"{name} takes {given.shape[1]} channels in {stored.path}; for {channels} it is {rule}"
+        )
+    return remarks
 
 
 def _header(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Names of other libraries: one library, one file, data only."""
