@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from convatlas.analysis.claims import check_claims
     from convatlas.analysis.report import analyze
     from convatlas.catalog import find, variants
+    from convatlas.weights.convert import convert
     from convatlas.weights.store import create, load, save
 
 _HOMES = {
     "analyze": "convatlas.analysis.report",
     "check_claims": "convatlas.analysis.claims",
+    "convert": "convatlas.weights.convert",
     "create": "convatlas.weights.store",
     "find": "convatlas.catalog",
     "load": "convatlas.weights.store",
@@ -28,7 +30,17 @@ _HOMES = {
     "variants": "convatlas.catalog",
 }
 
-__all__ = ["__version__", "analyze", "check_claims", "create", "find", "load", "save", "variants"]
+__all__ = [
+    "__version__",
+    "analyze",
+    "check_claims",
+    "convert",
+    "create",
+    "find",
+    "load",
+    "save",
+    "variants",
+]
 
 
 def __getattr__(name: str) -> Any:

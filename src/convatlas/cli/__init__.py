@@ -26,6 +26,7 @@ VERBS = {
     "evaluate": "evaluate",
     "predict": "predict",
     "visualize": "visualize",
+    "convert": "convert",
 }
 
 
