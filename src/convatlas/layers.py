@@ -35,6 +35,40 @@ class ConvNorm(nn.Sequential):
         super().__init__(parts)
 
 
+class ConvLayer(nn.Sequential):
+    """Convolution with a bias or with batch norm, ReLU: (N, in, H, W) -> (N, out, H', W').
+
+    The padding keeps the size at stride 1, unless another is given. `eps` is what batch norm adds
+    to the variance; None: no batch norm.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        padding: int | None = None,
+        *,
+        eps: float | None = None,
+        act: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
+        size = (kernel, kernel) if isinstance(kernel, int) else kernel
+        same = (size[0] // 2, size[1] // 2)
+        pad = same if padding is None else padding
+        conv = nn.Conv2d(in_channels, out_channels, size, stride, pad, bias=eps is None)
+        parts = OrderedDict[str, nn.Module](conv=conv)
+        if eps is not None:
+            parts["norm"] = nn.BatchNorm2d(out_channels, eps=eps)
+        parts["act"] = act()
+        super().__init__(parts)
+
+
+def make_chain(**layers: nn.Module) -> nn.Sequential:
+    """Build layers that run one after the other, by name."""
+    return nn.Sequential(OrderedDict(layers))
+
+
 class Classifier(nn.Sequential):
     """Global average pooling and one linear layer: (N, C, H, W) -> (N, num_classes)."""
 

@@ -8,7 +8,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.googlenet import (
     TABLE_1,
-    ConvLayer,
     Inception,
     Row,
     make_module,
@@ -16,6 +15,7 @@ from convatlas.architectures.googlenet import (
 )
 from convatlas.catalog import build, build_meta
 from convatlas.errors import InputError
+from convatlas.layers import ConvLayer
 from convatlas.recipes.googlenet import RECIPES
 
 # parameters and multiply-adds at 224, of independent builds; the naive one: see below

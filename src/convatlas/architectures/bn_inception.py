@@ -13,10 +13,17 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from convatlas.architectures.googlenet import ConvLayer, Inception, MakeLayer, make_chain
+from convatlas.architectures.googlenet import Inception, MakeLayer
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import Classifier, Window, check_images, image_sides
+from convatlas.layers import (
+    Classifier,
+    ConvLayer,
+    Window,
+    check_images,
+    image_sides,
+    make_chain,
+)
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 # conv1, pool1, pool2: a 3x3/2 pooling that rounds up leaves half, rounded down

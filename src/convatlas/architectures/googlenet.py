@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import LocalResponseNorm, Window, check_images, image_sides
+from convatlas.layers import (
+    ConvLayer,
+    LocalResponseNorm,
+    Window,
+    check_images,
+    image_sides,
+    make_chain,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +56,6 @@ SIDES = {"inception_4a": "aux1", "inception_4d": "aux2"}  # where the side class
 SIDE_WEIGHT = 0.3  # section 5
 # conv1, pool1, pool2, pool3: a 3x3/2 pooling that rounds up leaves half, rounded down
 WINDOWS: tuple[Window, ...] = ((7, 2, 3), (2, 2, 0), (2, 2, 0), (2, 2, 0))
-
-
-class ConvLayer(nn.Sequential):
-    """Convolution with a bias or with batch norm, ReLU: (N, in, H, W) -> (N, out, H', W').
-
-    The padding keeps the size at stride 1, unless another is given. `eps` is what batch norm adds
-    to the variance; None: no batch norm.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int | tuple[int, int],
-        stride: int = 1,
-        padding: int | None = None,
-        *,
-        eps: float | None = None,
-        act: Callable[[], nn.Module] = nn.ReLU,
-    ) -> None:
-        size = (kernel, kernel) if isinstance(kernel, int) else kernel
-        same = (size[0] // 2, size[1] // 2)
-        pad = same if padding is None else padding
-        conv = nn.Conv2d(in_channels, out_channels, size, stride, pad, bias=eps is None)
-        parts = OrderedDict[str, nn.Module](conv=conv)
-        if eps is not None:
-            parts["norm"] = nn.BatchNorm2d(out_channels, eps=eps)
-        parts["act"] = act()
-        super().__init__(parts)
-
-
-def make_chain(**layers: nn.Module) -> nn.Sequential:
-    """Build layers that run one after the other, by name."""
-    return nn.Sequential(OrderedDict(layers))
 
 
 class Inception(nn.ModuleDict):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convatlas.architectures import inception_v3, inception_v4
 from convatlas.architectures.bn_inception import draw_weights
-from convatlas.architectures.googlenet import Inception, make_chain, make_head
+from convatlas.architectures.googlenet import Inception, make_head
 from convatlas.architectures.inception_v3 import GRID, STEM, Conv, make_branch, make_layer, valid
 from convatlas.architectures.inception_v4 import (
     COLUMN,
@@ -27,7 +27,7 @@ from convatlas.architectures.inception_v4 import (
     make_stage,
 )
 from convatlas.card import Architecture, Variant
-from convatlas.layers import check_images, image_sides
+from convatlas.layers import check_images, image_sides, make_chain
 
 Branch = tuple[Conv, ...]
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from convatlas.architectures.googlenet import ConvLayer, Inception, Side, make_chain, make_head
+from convatlas.architectures.googlenet import Inception, Side, make_head
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import Window, check_images, image_sides
+from convatlas.layers import ConvLayer, Window, check_images, image_sides, make_chain
 
 EPS = 1e-3  # what batch norm adds to the variance (TF-slim)
 SIDE_WEIGHT = 0.4  # TF-slim's training script; the paper prints none

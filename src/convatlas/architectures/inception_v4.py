@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from convatlas.architectures.bn_inception import draw_weights
-from convatlas.architectures.googlenet import Inception, make_chain, make_head
+from convatlas.architectures.googlenet import Inception, make_head
 from convatlas.architectures.inception_v3 import GRID, STEM, Conv, make_branch, make_layer, valid
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import check_images, image_sides
+from convatlas.layers import check_images, image_sides, make_chain
 
 ROW, COLUMN = (1, 7), (7, 1)
 TABLE_1 = (192, 224, 256, 384)  # k, l, m, n of Reduction-A

@@ -7,7 +7,6 @@ loss: Figure 3, equations 7 to 9. Its nonlinearity and first weights: appendix A
 import itertools
 import math
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError, unknown
-from convatlas.layers import check_images, check_map
+from convatlas.layers import check_images, check_map, make_chain
 
 TABLE_1 = (  # a row for each map of S2; marks: the maps 0 to 15 of C3 that it feeds
     "X . . . X X X . . X X X X . X X",
@@ -231,7 +230,7 @@ class LeNet5Spec:
 
 def lenet5_stages(in_channels: int, act: Act, *, dense_c3: bool = False) -> nn.Sequential:
     """Chain C1 to C5 as Figure 2 draws them: 6, 16 and 120 maps of 5x5 kernels."""
-    return _chain(
+    return make_chain(
         C1=nn.Conv2d(in_channels, 6, 5),  # 28 x 28
         act1=act(),
         S2=Subsampling(6),  # 14 x 14
@@ -247,7 +246,7 @@ def lenet5_stages(in_channels: int, act: Act, *, dense_c3: bool = False) -> nn.S
 
 def modern_stages(in_channels: int, act: Act) -> nn.Sequential:
     """Chain C1 to C5 as the ports have them: plain average pooling, every C3 map sees all six."""
-    return _chain(
+    return make_chain(
         C1=nn.Conv2d(in_channels, 6, 5),
         act1=act(),
         S2=nn.AvgPool2d(2),
@@ -263,7 +262,7 @@ def lenet5_head(
     num_classes: int, act: Act, *, output: Callable[[int], nn.Module] = RBF
 ) -> nn.Sequential:
     """Chain F6, whose 84 units draw a 7x12 bitmap, and the output that compares it."""
-    return _chain(
+    return make_chain(
         flatten=nn.Flatten(),
         F6=nn.Linear(120, CODE_LENGTH),
         act6=act(),
@@ -273,7 +272,7 @@ def lenet5_head(
 
 def caffe_stages(in_channels: int, _act: Act) -> nn.Sequential:
     """Chain Caffe's convolutions, by Caffe's names: no nonlinearity but the maximum."""
-    return _chain(
+    return make_chain(
         conv1=nn.Conv2d(in_channels, 20, 5),  # 24 x 24
         pool1=nn.MaxPool2d(2),
         conv2=nn.Conv2d(20, 50, 5),  # 8 x 8
@@ -283,16 +282,12 @@ def caffe_stages(in_channels: int, _act: Act) -> nn.Sequential:
 
 def caffe_head(num_classes: int, act: Act) -> nn.Sequential:
     """Chain Caffe's two inner products."""
-    return _chain(
+    return make_chain(
         flatten=nn.Flatten(),
         ip1=nn.Linear(50 * 4 * 4, 500),
         relu1=act(),
         ip2=nn.Linear(500, num_classes),
     )
-
-
-def _chain(**layers: nn.Module) -> nn.Sequential:
-    return nn.Sequential(OrderedDict(layers))
 
 
 class LeNet5(nn.Module):
