@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from convatlas.analysis.claims import check_claims
     from convatlas.analysis.report import analyze
     from convatlas.catalog import find, variants
+    from convatlas.transfer.fcn import to_fcn
+    from convatlas.transfer.features import features
     from convatlas.weights.convert import convert
     from convatlas.weights.store import create, load, save
 
@@ -24,9 +26,11 @@ _HOMES = {
     "check_claims": "convatlas.analysis.claims",
     "convert": "convatlas.weights.convert",
     "create": "convatlas.weights.store",
+    "features": "convatlas.transfer.features",
     "find": "convatlas.catalog",
     "load": "convatlas.weights.store",
     "save": "convatlas.weights.store",
+    "to_fcn": "convatlas.transfer.fcn",
     "variants": "convatlas.catalog",
 }
 
@@ -36,9 +40,11 @@ __all__ = [
     "check_claims",
     "convert",
     "create",
+    "features",
     "find",
     "load",
     "save",
+    "to_fcn",
     "variants",
 ]
 
