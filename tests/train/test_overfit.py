@@ -58,6 +58,9 @@ def test_four_images_by_heart(architecture, recipe_name, name):
     recipe = find_recipes(architecture)[recipe_name]
     torch.manual_seed(0)
     model = build(name)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # against learning by heart
     images, labels = small_images(model, find(name)[1].input_shape), torch.arange(IMAGES)
     optimizer = make_optimizer(recipe.optimizer, model.parameters())
     if find(name)[1].num_classes == 1000:

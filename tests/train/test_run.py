@@ -260,6 +260,13 @@ class TestStarting:
         assert len(metrics(tmp_path / "run")) == 1
         assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
+    def test_a_mistake_overwrites_nothing(self, undisturbed, pictures, tmp_path):
+        shutil.copytree(undisturbed, tmp_path / "run")
+        before = tree(tmp_path / "run")
+        with pytest.raises(InputError, match=r"^optimizer: "):
+            run(pictures, tmp_path / "run", overwrite=True, changes={"optimizer.eps": -1})
+        assert tree(tmp_path / "run") == before
+
     def test_mistakes_leave_nothing_behind(self, pictures, tmp_path):
         for wrong in ({"changes": {"batch_size": 0}}, {"changes": {"optimizer.eps": -1}}):
             with pytest.raises(InputError):

@@ -118,13 +118,13 @@ def start_run(
         download=tell_of_download,
     )
     files = RunFiles(Path(out))
-    if overwrite and not resume:
-        files.clear()
     # the caller's own chance goes on as if nothing was
     with torch.random.fork_rng(devices=()), threads_for(_macs_of_step(plan)):
         torch.manual_seed(seed)
         model = build(name, plan.num_classes, plan.in_channels)
         state = State.fresh(model, plan.recipe)
+        if overwrite and not resume:
+            files.clear()
         _enter(files, plan, state, resume, progress)
         with contextlib.suppress(StoppedError):
             fit(
