@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -13,6 +13,11 @@ from convatlas.analysis.meta import build_on_meta, meta_copy, smallest_square
 from convatlas.analysis.record import LayerRecord
 from convatlas.analysis.trace import Trace, trace
 from convatlas.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from convatlas.analysis.memory import Device, Precision
+    from convatlas.analysis.timeline import Timeline
+    from convatlas.recipe import Optimizer
 
 COUNTED = (
     "One multiply-add is one MAC; convolutions (transposed ones too) and linear layers are "
@@ -93,6 +98,52 @@ class Report:
         None: it takes no images, or no square ones up to the size of this report.
         """
         return smallest_square(self.model, self.input_shape)
+
+    def peak_inference_bytes(
+        self, batch: int, precision: "Precision" = "float32", device: "Device" = "cpu"
+    ) -> int:
+        """Give the most memory that answering takes at once: see `inference_memory`."""
+        return self.memory(None, precision, device=device).peak_bytes(batch)
+
+    def peak_training_bytes(
+        self,
+        batch: int,
+        optimizer: "str | Optimizer" = "momentum",
+        precision: "Precision" = "float32",
+        checkpointing: bool = False,
+        device: "Device" = "cpu",
+    ) -> int:
+        """Give the most memory that a training step takes at once: see `training_memory`."""
+        return self.memory(optimizer, precision, checkpointing, device).peak_bytes(batch)
+
+    def memory(
+        self,
+        optimizer: "str | Optimizer | None",
+        precision: "Precision" = "float32",
+        checkpointing: bool = False,
+        device: "Device" = "cpu",
+    ) -> "Timeline":
+        """Follow the memory of a training step; without an optimizer, of a forward pass.
+
+        Arguments and errors are those of `training_memory` and `inference_memory`. The result is
+        kept: it serves every batch.
+        """
+        # imported when needed: it loads torch's compiler, for seconds
+        from convatlas.analysis.memory import inference_memory, training_memory
+
+        key = (optimizer, precision, checkpointing, device)
+        if key not in self._memory:
+            model, shape = self.model, self.input_shape
+            self._memory[key] = (
+                inference_memory(model, shape, precision, device)
+                if optimizer is None
+                else training_memory(model, shape, optimizer, precision, checkpointing, device)
+            )
+        return self._memory[key]
+
+    @cached_property
+    def _memory(self) -> dict[tuple, "Timeline"]:
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as numbers, strings and lists, for JSON."""
