@@ -21,6 +21,7 @@ from convatlas.errors import UserError, suggest
 VERBS = {
     "list": "list_networks",
     "show": "show",
+    "budget": "budget",
     "claims": "claims",
     "train": "train",
     "evaluate": "evaluate",

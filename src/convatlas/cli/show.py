@@ -1,10 +1,11 @@
 """`convatlas show`: one network, layer by layer."""
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import click
+
+from convatlas.cli.options import input_option
 
 if TYPE_CHECKING:
     from convatlas.card import Architecture, Variant
@@ -12,23 +13,9 @@ if TYPE_CHECKING:
 _NUMBERS = ("kernel", "stride", "params", "MACs", "field")
 
 
-def _shape(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple | None:
-    if text is None:
-        return None
-    if re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5}){2}", text) is None:
-        raise click.BadParameter(f"{text!r} is no CxHxW, such as 3x224x224")
-    return tuple(int(size) for size in text.split("x"))
-
-
 @click.command()
 @click.argument("name")
-@click.option(
-    "--input",
-    "input_shape",
-    callback=_shape,
-    metavar="CxHxW",
-    help="The image, such as 3x224x224; by default that of the paper.",
-)
+@input_option
 @click.option(
     "--classes", type=click.IntRange(min=1), metavar="N", help="Outputs of the last layer."
 )
