@@ -243,59 +243,6 @@ def googlenet(net: Foreign, x: Tensor) -> Tensor:
     return net.linear(x.mean((2, 3)), "fc", CLASSES)
 
 
-def inception_v3(net: Foreign, x: Tensor) -> Tensor:
-    def basic(x, name, out, kernel=1, stride=1, padding=0):
-        x = net.conv(x, f"{name}.conv", out, kernel, stride, padding)
-        return F.relu(net.norm(x, f"{name}.bn", eps=1e-3))
-
-    def chain(x, name, *steps):
-        for i, step in enumerate(steps, start=1):
-            x = basic(x, f"{name}_{i}", *step)
-        return x
-
-    def pooled(x, at, out):
-        return basic(F.avg_pool2d(x, 3, 1, 1), f"{at}.branch_pool", out)
-
-    def row(out):
-        return (out, (1, 7), 1, (0, 3))
-
-    def column(out):
-        return (out, (7, 1), 1, (3, 0))
-
-    def forked(x, name):
-        one = basic(x, f"{name}a", 384, (1, 3), 1, (0, 1))
-        return torch.cat([one, basic(x, f"{name}b", 384, (3, 1), 1, (1, 0))], 1)
-
-    x = basic(x, "Conv2d_1a_3x3", 32, 3, 2)
-    x = basic(basic(x, "Conv2d_2a_3x3", 32, 3), "Conv2d_2b_3x3", 64, 3, 1, 1)
-    x = basic(F.max_pool2d(x, 3, 2), "Conv2d_3b_1x1", 80)
-    x = F.max_pool2d(basic(x, "Conv2d_4a_3x3", 192, 3), 3, 2)
-    for at, out in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
-        one = basic(x, f"{at}.branch1x1", 64)
-        five = chain(x, f"{at}.branch5x5", (48,), (64, 5, 1, 2))
-        double = chain(x, f"{at}.branch3x3dbl", (64,), (96, 3, 1, 1), (96, 3, 1, 1))
-        x = torch.cat([one, five, double, pooled(x, at, out)], 1)
-    double = chain(x, "Mixed_6a.branch3x3dbl", (64,), (96, 3, 1, 1), (96, 3, 2))
-    x = torch.cat([basic(x, "Mixed_6a.branch3x3", 384, 3, 2), double, F.max_pool2d(x, 3, 2)], 1)
-    for m, c in zip("bcde", (128, 160, 160, 192), strict=True):
-        at = f"Mixed_6{m}"
-        one = basic(x, f"{at}.branch1x1", 192)
-        seven = chain(x, f"{at}.branch7x7", (c,), row(c), column(192))
-        steps = ((c,), column(c), row(c), column(c), row(192))
-        double = chain(x, f"{at}.branch7x7dbl", *steps)
-        x = torch.cat([one, seven, double, pooled(x, at, 192)], 1)
-    three = chain(x, "Mixed_7a.branch3x3", (192,), (320, 3, 2))
-    seven = chain(x, "Mixed_7a.branch7x7x3", (192,), row(192), column(192), (192, 3, 2))
-    x = torch.cat([three, seven, F.max_pool2d(x, 3, 2)], 1)
-    for at in ("Mixed_7b", "Mixed_7c"):
-        one = basic(x, f"{at}.branch1x1", 320)
-        three = forked(basic(x, f"{at}.branch3x3_1", 384), f"{at}.branch3x3_2")
-        double = chain(x, f"{at}.branch3x3dbl", (448,), (384, 3, 1, 1))
-        double = forked(double, f"{at}.branch3x3dbl_3")
-        x = torch.cat([one, three, double, pooled(x, at, 192)], 1)
-    return net.linear(x.mean((2, 3)), "fc", CLASSES)
-
-
 def cifar_resnet(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
     """akamaster/pytorch_resnet_cifar10: a shortcut puts zero channels on both sides."""
 

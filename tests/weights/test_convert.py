@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from functools import cache, partial
 
+import foreign_inceptions as inceptions
 import foreign_nets as nets
 import numpy as np
 import pytest
@@ -52,11 +53,12 @@ NETWORKS: dict[str, tuple[str, Callable, int]] = {
     "densenet121": ("torchvision", partial(nets.densenet, blocks=(6, 12, 24, 16)), 64),
     "densenet161": ("torchvision", partial(nets.densenet, blocks=(6, 12, 36, 24), growth=48), 64),
     "googlenet_torchvision": ("torchvision", nets.googlenet, 80),
-    "inception_v3": ("torchvision", nets.inception_v3, 107),
+    "inception_v3": ("torchvision", inceptions.inception_v3, 107),
+    "inception_v4": ("timm", inceptions.inception_v4, 107),
+    "inception_resnet_v2": ("timm", inceptions.inception_resnet_v2, 107),
     "efficientnet_b0": ("torchvision", nets.efficientnet, 64),
     "preact_resnet50": ("timm", nets.preact_resnet, 64),
 }
-IN_CATALOG = [name for name in NETWORKS if name in variants()]
 QUICK = {"resnet18", "resnet50_v1_5", "squeezenet1_0", "squeezenet1_1", "densenet121"}
 QUICK |= {"efficientnet_b0", "googlenet_torchvision", "preact_resnet50"}
 
@@ -84,7 +86,7 @@ def loaded(name: str, tensors: dict[str, Tensor], **overrides) -> torch.nn.Modul
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in IN_CATALOG]
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in NETWORKS]
 )
 def test_the_network_computes_what_theirs_does(name):
     tensors, images, logits = run_there(name)

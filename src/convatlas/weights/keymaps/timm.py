@@ -57,6 +57,24 @@ VGG_HEAD: Rules = (
     ("head.fc7", "pre_logits.fc2"),
     ("head.fc8", "head.fc"),
 )
+BRANCH_1, BRANCH_2 = ("conv3x3", "conv5x5", "conv7x7"), ("double3x3", "double7x7")
+# in timm a branch of several layers is a Sequential, counted from 0
+INCEPTION_BRANCHES = {
+    "conv1x1.conv1": "branch0",
+    "pool.conv1": "branch3.1",
+    **{f"{ours}.conv{i}": f"branch1.{i - 1}" for ours in BRANCH_1 for i in range(1, 5)},
+    **{f"{ours}.conv{i}": f"branch2.{i - 1}" for ours in BRANCH_2 for i in range(1, 6)},
+}
+INCEPTION_C = {
+    "conv1x1.conv1": "branch0",
+    "conv3x3.conv1": "branch1_0",
+    "conv3x3.fork.conv1": "branch1_1a",
+    "conv3x3.fork.conv2": "branch1_1b",
+    **{f"double3x3.conv{i}": f"branch2_{i - 1}" for i in range(1, 4)},
+    "double3x3.fork.conv1": "branch2_3a",
+    "double3x3.fork.conv2": "branch2_3b",
+    "pool.conv1": "branch3.1",
+}
 
 
 def vgg(name: str) -> KeyMap:
@@ -73,6 +91,56 @@ def preact_resnet(name: str) -> KeyMap:
         as_convs={"head.fc": (2048, 1, 1)},
         nonnegative=("stem.conv1.norm.weight",),
     )
+
+
+def inception_v4() -> KeyMap:
+    """Give Inception-v4, whose modules timm counts: features.6 is the first Inception-A."""
+    layers = {f"stem.conv{i}": f"features.{i - 1}" for i in range(1, 4)}
+    layers |= {"stem.concat1.conv3x3.conv1": "features.3.conv"}
+    layers |= {f"stem.concat2.conv3x3.conv{i}": f"features.4.branch0.{i - 1}" for i in (1, 2)}
+    layers |= {f"stem.concat2.conv7x7.conv{i}": f"features.4.branch1.{i - 1}" for i in range(1, 5)}
+    layers |= {"stem.concat3.conv3x3.conv1": "features.5.conv"}
+    layers |= {"stages.reduction_a.conv3x3.conv1": "features.10.branch0"}
+    for i in range(1, 5):
+        layers[f"stages.reduction_a.double3x3.conv{i}"] = f"features.10.branch1.{i - 1}"
+        layers[f"stages.reduction_b.conv3x3.conv{i}"] = f"features.18.branch0.{i - 1}"
+        layers[f"stages.reduction_b.conv7x7.conv{i}"] = f"features.18.branch1.{i - 1}"
+    for kind, count, place, branches in (
+        ("a", 4, 5, INCEPTION_BRANCHES),
+        ("b", 7, 10, INCEPTION_BRANCHES),
+        ("c", 3, 18, INCEPTION_C),
+    ):
+        for i in range(1, count + 1):
+            module = f"stages.inception_{kind}.inception_{kind}{i}"
+            for ours, theirs in branches.items():
+                layers[f"{module}.{ours}"] = f"features.{place + i}.{theirs}"
+    rules = (*torchvision.with_norms(layers), ("head.fc", "last_linear"))
+    return KeyMap("inception_v4", rules)
+
+
+def inception_resnet_v2() -> KeyMap:
+    """Give the released Inception-ResNet-v2."""
+    layers = {"stem.Conv2d_{layer}_{size}": "conv2d_{layer}", "stages.last": "conv2d_7b"}
+    layers |= {f"stem.Mixed_5b.{o}": f"mixed_5b.{t}" for o, t in INCEPTION_BRANCHES.items()}
+    layers |= {"stages.reduction_a.conv3x3.conv1": "mixed_6a.branch0"}
+    expand = []
+    for i in range(1, 4):
+        layers[f"stages.reduction_a.double3x3.conv{i}"] = f"mixed_6a.branch1.{i - 1}"
+        layers[f"stages.reduction_b.conv3x3a.conv{i}"] = f"mixed_7a.branch0.{i - 1}"
+        layers[f"stages.reduction_b.conv3x3b.conv{i}"] = f"mixed_7a.branch1.{i - 1}"
+        layers[f"stages.reduction_b.double3x3.conv{i}"] = f"mixed_7a.branch2.{i - 1}"
+    places = {f"a{i}": f"repeat.{i - 1}" for i in range(1, 11)}
+    places |= {f"b{i}": f"repeat_1.{i - 1}" for i in range(1, 21)}
+    places |= {f"c{i}": f"repeat_2.{i - 1}" for i in range(1, 10)} | {"c10": "block8"}
+    for block, place in places.items():
+        ours = f"stages.inception_resnet_{block[0]}.inception_resnet_{block}"
+        expand.append((f"{ours}.expand", f"{place}.conv2d"))
+        layers[f"{ours}.branches.branch1.conv1"] = f"{place}.branch0"
+        for i in range(1, 4):
+            layers[f"{ours}.branches.branch2.conv{i}"] = f"{place}.branch1.{i - 1}"
+            layers[f"{ours}.branches.branch3.conv{i}"] = f"{place}.branch2.{i - 1}"
+    rules = (*torchvision.with_norms(layers), *expand, ("head.fc", "classif"))
+    return KeyMap("inception_resnet_v2", rules)
 
 
 _BOTTLENECKS = ("resnet50", "resnet101", "resnet152")
@@ -94,6 +162,8 @@ SOURCE = Source(
             for name in ("densenet121", "densenet161", "densenet169", "densenet201")
         },
         "inception_v3": KeyMap("inception_v3", torchvision.INCEPTION_V3),
+        "inception_v4": inception_v4(),
+        "inception_resnet_v2": inception_resnet_v2(),
         **{
             f"efficientnet_b{i}": KeyMap(f"efficientnet_b{i}", EFFICIENTNET, norm_eps=1e-5)
             for i in range(8)
@@ -107,6 +177,8 @@ SOURCE = Source(
         **dict.fromkeys(
             _MOBILENETS, "timm's mobilenetv1 has ReLU6 where the paper, and this network, has ReLU"
         ),
+        "inception_resnet_v2_paper": "timm's inception_resnet_v2 is the released net: load it into "
+        "inception_resnet_v2",
         "vgg11_lrn": "timm's vgg11 has no normalization: load it into vgg11",
         "vgg16_1x1": "timm's vgg16 is configuration D: load it into vgg16",
     },
