@@ -78,6 +78,17 @@ class TestRoundTrip:
         assert metadata["overrides"] == {"shortcut": "B", "widths": [4, 8, 16]}
         assert loaded.created_as["overrides"] == {"shortcut": "B", "widths": (4, 8, 16)}
 
+    def test_an_override_may_be_none(self, tmp_path):
+        ca.save(ca.create(NET, shortcut=None), tmp_path / "plain.safetensors")
+        assert ca.load(tmp_path / "plain.safetensors")[0].created_as["overrides"] == {
+            "shortcut": None
+        }
+        message = refusal(ca.create, NET, shortcut="B", weights=tmp_path / "plain.safetensors")
+        assert "missing: stages.stage2.0.shortcut.conv.weight" in message
+        ca.save(ca.create(NET), tmp_path / "zero.safetensors")
+        created = ca.create(NET, shortcut=None, weights=tmp_path / "zero.safetensors")
+        assert created.created_as["overrides"] == {"shortcut": None}
+
     def test_any_layout_and_precision_can_be_saved(self, model, tmp_path):
         path = tmp_path / "half.safetensors"
         ca.save(model.to(memory_format=torch.channels_last).half(), path)

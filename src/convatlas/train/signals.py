@@ -39,7 +39,7 @@ def stop_on_signals() -> Generator[StopSwitch]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def ask(number: int, _: FrameType | None) -> None:
         switch.signal = signal.Signals(number)
         restore()
 

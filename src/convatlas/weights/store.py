@@ -79,8 +79,8 @@ def create(
     if stored.metadata is not None and stored.metadata["architecture"] != name:
         held = stored.metadata["architecture"]
         raise FileError(f"{stored.path} holds weights of {held}, not of {name}")
-    asked = {"num_classes": num_classes, "in_channels": in_channels, **overrides}
-    arguments |= {key: value for key, value in asked.items() if value is not None}
+    sizes = {"num_classes": num_classes, "in_channels": in_channels}
+    arguments |= {key: value for key, value in sizes.items() if value is not None} | overrides
     model = build(name, **arguments)
     axes = axes_of_sizes(model) if num_classes is not None or in_channels is not None else {}
     remarks = _adapt_channels(stored, model, axes.get("in_channels", {}))
@@ -215,7 +215,8 @@ def _read(path: str | Path) -> _Stored:
         raise FileError(f"no weights file {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
             header = (file.metadata() or {}).get(_KEY)
     except (SafetensorError, OSError) as error:
         raise FileError(f"{path} is no whole safetensors file: {error}") from error
