@@ -1,6 +1,6 @@
 """How AlexNet was trained: sections 2, 4 and 5.
 
-Run: convatlas train alexnet --data folder:PATH --recipe imagenet    # 59.3 % top-1 with ten crops (Table 2)
+Run: convatlas train alexnet --data folder:PATH --recipe imagenet    # 59.3 % top-1, Table 2
 """
 
 from dataclasses import replace
