@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from convatlas.analysis.claims import check_claims
+    from convatlas.analysis.diff import diff
     from convatlas.analysis.report import analyze
     from convatlas.catalog import find, variants
     from convatlas.transfer.fcn import to_fcn
@@ -26,6 +27,7 @@ _HOMES = {
     "check_claims": "convatlas.analysis.claims",
     "convert": "convatlas.weights.convert",
     "create": "convatlas.weights.store",
+    "diff": "convatlas.analysis.diff",
     "features": "convatlas.transfer.features",
     "find": "convatlas.catalog",
     "load": "convatlas.weights.store",
@@ -40,6 +42,7 @@ __all__ = [
     "check_claims",
     "convert",
     "create",
+    "diff",
     "features",
     "find",
     "load",

@@ -69,7 +69,7 @@ def answer(model: nn.Module, shape: tuple[int, ...], precision: str) -> int:
 
 
 def train(model: nn.Module, shape: tuple[int, ...], precision: str, adam: bool = False) -> int:
-    model.train()
+    model.train().zero_grad()
 
     def run() -> None:
         if adam:

@@ -1,6 +1,8 @@
 """Options that several verbs take."""
 
+import ast
 import re
+from typing import Any
 
 import click
 
@@ -19,4 +21,38 @@ input_option = click.option(
     callback=_shape,
     metavar="CxHxW",
     help="The image, such as 3x224x224; by default that of the paper.",
+)
+
+
+def _values(
+    _ctx: click.Context, _param: click.Parameter, settings: tuple[str, ...]
+) -> dict[str, Any]:
+    values = {}
+    for text in settings:
+        key, separator, value = text.partition("=")
+        if not separator or not key.isidentifier():
+            raise click.BadParameter(f"{text!r} is no KEY=VALUE, such as shortcut=A")
+        values[key] = parse_value(value.strip())
+    return values
+
+
+def parse_value(text: str) -> Any:
+    """Read a number, True, False, None, a tuple such as 3,4,6,3, or else a text."""
+    word = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in word:
+        return word[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return tuple(value) if isinstance(value, list) else value
+
+
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    callback=_values,
+    metavar="KEY=VALUE",
+    help="Change a field of the network's spec, such as shortcut=A; may be repeated.",
 )

@@ -1,13 +1,14 @@
 """`convatlas show`: one network, layer by layer."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from convatlas.cli.options import input_option
+from convatlas.cli.options import input_option, set_option
 
 if TYPE_CHECKING:
+    from convatlas.analysis.report import Report
     from convatlas.card import Architecture, Variant
 
 _NUMBERS = ("kernel", "stride", "params", "MACs", "field")
@@ -19,28 +20,53 @@ _NUMBERS = ("kernel", "stride", "params", "MACs", "field")
 @click.option(
     "--classes", type=click.IntRange(min=1), metavar="N", help="Outputs of the last layer."
 )
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
-    name: str, input_shape: tuple[int, ...] | None, classes: int | None, as_json: bool
+    name: str,
+    input_shape: tuple[int, ...] | None,
+    classes: int | None,
+    changes: dict[str, Any],
+    as_json: bool,
 ) -> None:
     """Show a network layer by layer: shapes, parameters, multiply-adds, receptive fields.
 
-    Nothing is allocated: the network is only traced.
+    Nothing is allocated: the network is only traced. With --set it is another network than the
+    paper's, and what that changes in all is shown too.
 
-    Example: convatlas show resnet50 --input 3x320x320
+    Example: convatlas show resnet50 --input 3x320x320 --set shortcut=A
     """
     from convatlas import catalog
-    from convatlas.analysis.report import COUNTED, analyze_name, size_text
+    from convatlas.analysis.diff import diff_reports
+    from convatlas.analysis.report import COUNTED, analyze_name
+    from convatlas.analysis.surgery import altered
     from convatlas.cli.tables import print_table
 
-    report = analyze_name(name, input_shape, classes)
+    report = altered(name, changes, input_shape, classes)
+    paper = analyze_name(name, input_shape, classes) if changes else report
     architecture, variant = catalog.find(name)
+    deviations = _deviations(architecture, variant)
+    found = diff_reports(paper, report)
     if as_json:
-        card = {"paper": _paper(architecture), "deviations": _deviations(architecture, variant)}
+        card = {"paper": _paper(architecture), "deviations": deviations}
+        card |= {"diff": found.to_dict()} if changes else {}
         click.echo(json.dumps(report.to_dict() | card, indent=2, ensure_ascii=False))
         return
-    click.echo(f"{name} on {size_text(report.input_shape)}")
-    click.echo("{title}\n{authors}, {year}, {url}\n".format(**_paper(architecture)))
+    _print(report, _paper(architecture), deviations)
+    if changes:
+        settings = ", ".join(f"{key}={value}" for key, value in changes.items())
+        head = ("", name, settings, "change")
+        print_table(head, found.total_rows(), right=head[1:])
+        click.echo()
+    click.echo(COUNTED)
+
+
+def _print(report: "Report", paper: dict[str, Any], deviations: list[str]) -> None:
+    from convatlas.analysis.report import size_text
+    from convatlas.cli.tables import print_table
+
+    click.echo(f"{report.name} on {size_text(report.input_shape)}")
+    click.echo("{title}\n{authors}, {year}, {url}\n".format(**paper))
     head, *rows = report.rows()
     print_table(head, rows, right=_NUMBERS)
     click.echo()
@@ -49,12 +75,12 @@ def command(
     smallest = report.min_input_size
     if smallest is not None:
         click.echo(f"{'least input:':17}{smallest}x{smallest}")
-    for deviation in _deviations(architecture, variant):
+    for deviation in deviations:
         click.echo(f"{'deviation:':17}{deviation}")
-    click.echo(f"\n{COUNTED}")
+    click.echo()
 
 
-def _paper(architecture: "Architecture") -> dict[str, str | int]:
+def _paper(architecture: "Architecture") -> dict[str, Any]:
     paper = architecture.paper
     return {
         "title": paper.title,
