@@ -21,6 +21,8 @@ from convatlas.errors import UserError, suggest
 VERBS = {
     "list": "list_networks",
     "show": "show",
+    "compare": "compare",
+    "diff": "diff",
     "budget": "budget",
     "claims": "claims",
     "train": "train",
