@@ -1,6 +1,7 @@
 """The catalog: find a network by its name, build it, and say what is wrong with a name."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -121,6 +122,34 @@ def test_counts_that_are_none_are_refused(label, value):
 def test_an_unknown_option_is_an_error_that_names_near_ones(option, near):
     with pytest.raises(InputError, match=f"resnet18 has no option '{option}'.*{near}"):
         build("resnet18", **{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("blocks", "2222", "resnet18: blocks takes a tuple of whole numbers, such as"),
+        ("blocks", (2, 2.5, 2, 2), "resnet18: blocks takes a tuple of whole numbers, such as"),
+        ("expansion", "4", "resnet18: expansion takes a whole number, such as 1; got '4'"),
+        ("shortcut", "D", "resnet18: shortcut takes 'A', 'B', 'C' or None; got 'D'"),
+        ("widths", (64, 128, 256, -512), "blocks and widths have one number of at least 1"),
+        ("expansion", 0, "expansion must be at least 1, not 0"),
+    ],
+)
+def test_a_value_that_does_not_fit_its_option_is_refused(option, value, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        build_meta("resnet18", **{option: value})
+
+
+def test_overrides_are_remembered_as_the_spec_holds_them():
+    model = build_meta("resnet18", blocks=[1, 1, 1, np.int64(1)])
+    assert model.created_as["overrides"] == {"blocks": (1, 1, 1, 1)}
+    assert json.loads(json.dumps(model.created_as))["overrides"] == {"blocks": [1, 1, 1, 1]}
+
+
+@pytest.mark.parametrize("name", [None, 50, ["resnet50"]])
+def test_a_name_that_is_no_text_is_refused(name):
+    with pytest.raises(InputError, match="a network is found by its name, such as 'resnet50'"):
+        find(name)
 
 
 def test_meta_networks_take_no_memory():

@@ -13,7 +13,7 @@ from convatlas.catalog import ARCHITECTURES
 from convatlas.data.augment import Flip, PadCrop
 from convatlas.errors import InputError, UnknownNameError
 from convatlas.recipe import SGD, Adam, Recipe, RMSProp, override, to_dict
-from convatlas.schedules import Cosine, Levels, OnPlateau, Steps, Warmup
+from convatlas.schedules import Constant, Cosine, Levels, OnPlateau, Steps, Warmup
 
 RECIPE = Recipe(
     where="section 0",
@@ -114,8 +114,15 @@ def test_values_that_cannot_train_are_refused(name, value):
 
 
 def test_strings_are_no_augmentation_even_where_there_was_none():
-    with pytest.raises(InputError, match="augment takes augmentations"):
+    with pytest.raises(InputError, match="augment takes"):
         override(replace(RECIPE, augment=()), {"augment": ["flip"]})
+    with pytest.raises(InputError, match="augment takes augmentations"):
+        replace(RECIPE, augment=("flip",))
+
+
+def test_a_part_without_fields_has_nothing_to_set():
+    with pytest.raises(InputError, match=r"schedule has no parts to set \(it is Constant\(\)\)"):
+        override(replace(RECIPE, schedule=Constant()), {"schedule": 3})
 
 
 @given(st.integers(1, 1000), st.integers(1, 1000))

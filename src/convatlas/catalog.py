@@ -31,6 +31,7 @@ from convatlas.architectures import (
 )
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
+from convatlas.fields import fitted
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     lenet5.ARCHITECTURE,
@@ -70,7 +71,10 @@ def find(name: str) -> tuple[Architecture, Variant]:
 
     Raises:
         UnknownNameError: (a KeyError) no such network; the message lists the nearest names.
+        InputError: (a ValueError) `name` is no text.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a network is found by its name, such as 'resnet50', not by {name!r}")
     for architecture in ARCHITECTURES:
         if name in architecture.variants:
             return architecture, architecture.variants[name]
@@ -100,8 +104,8 @@ def build(
         The network; `model.created_as` is a dict of these arguments, which `convatlas.save` keeps.
 
     Raises:
-        UnknownNameError: No such network or no such field.
-        InputError: A value that the network can't be built with.
+        UnknownNameError: (a KeyError) no such network.
+        InputError: (a ValueError) no such field, or a value that the network can't be built with.
     """
     architecture, variant = find(name)
     spec = _overridden(name, variant.spec, overrides)
@@ -112,7 +116,7 @@ def build(
         "name": name,
         "num_classes": classes,
         "in_channels": channels,
-        "overrides": overrides,
+        "overrides": {key: getattr(spec, key) for key in overrides},
     }
     return model
 
@@ -135,4 +139,5 @@ def _overridden(name: str, spec: Any, overrides: dict[str, Any]) -> Any:
     for key in overrides:
         if key not in allowed:
             raise InputError(f"{name} has no option {key!r}{suggest(key, allowed)}")
-    return replace(spec, **overrides)
+    values = {key: fitted(spec, key, value, f"{name}: {key}") for key, value in overrides.items()}
+    return replace(spec, **values)

@@ -1,11 +1,11 @@
 """The nouns of training: a recipe, its optimizer and its augmentation. Data only, no torch."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from types import NoneType, UnionType
-from typing import Any, get_args
+from typing import Any
 
 from convatlas.data.augment import Augmentation
 from convatlas.errors import InputError, unknown
+from convatlas.fields import fitted
 from convatlas.schedules import Constant, Schedule
 
 
@@ -120,7 +120,7 @@ def to_dict(data: Any) -> Any:
 
 
 def _replaced(data: Any, name: str, path: list[str], value: Any) -> Any:
-    allowed = {f.name: f.type for f in fields(data)} if is_dataclass(data) else {}
+    allowed = [f.name for f in fields(data)] if is_dataclass(data) else []
     if path[0] not in allowed:
         prefix = name.removesuffix(".".join(path))
         raise unknown("recipe field", name, [prefix + field for field in allowed])
@@ -129,24 +129,8 @@ def _replaced(data: Any, name: str, path: list[str], value: Any) -> Any:
         new = _replaced(old, name, path[1:], value)
     elif is_dataclass(old):
         parts = ", ".join(f"{name}.{f.name}" for f in fields(old))
-        raise InputError(f"{name} has parts; set one of them: {parts}")
+        more = f"has parts; set one of them: {parts}" if parts else "has no parts to set"
+        raise InputError(f"{name} {more} (it is {old!r})")
     else:
-        new = _converted(name, allowed[path[0]], old, value)
+        new = fitted(data, path[0], value, name)
     return replace(data, **{path[0]: new})
-
-
-def _converted(name: str, declared: Any, old: Any, value: Any) -> Any:
-    if isinstance(value, list):
-        value = tuple(value)
-    if isinstance(old, tuple) and old and isinstance(value, tuple):
-        kind = float if isinstance(old[0], (int, float)) else type(old[0])
-        return tuple(_converted(name, kind, old[0], part) for part in value)
-    kinds = get_args(declared) if isinstance(declared, UnionType) else (type(old),)
-    if declared is float:
-        kinds = (float,)
-    if float in kinds and type(value) is int:
-        value = float(value)
-    if type(value) not in kinds:
-        takes = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
-        raise InputError(f"{name} takes {takes}, such as {old!r}; got {value!r}")
-    return value

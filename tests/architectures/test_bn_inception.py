@@ -170,7 +170,7 @@ def test_initialization_keeps_the_variance_of_relus():
 
 
 def test_an_activation_that_there_is_none_of_is_refused():
-    with pytest.raises(InputError, match="activation is 'relu' or 'sigmoid', not 'tanh'"):
+    with pytest.raises(InputError, match="activation takes 'relu' or 'sigmoid'; got 'tanh'"):
         build_meta("bn_inception", activation="tanh")
 
 

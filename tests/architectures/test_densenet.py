@@ -309,13 +309,13 @@ def test_other_names_are_not_read(name):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"growth_rate": 0}, "growth_rate must be a whole number of at least 1, not 0"),
-        ({"init_channels": 2.5}, "init_channels must be a whole number of at least 1, not 2.5"),
-        ({"compression": 0}, "compression must be in (0, 1], not 0"),
+        ({"growth_rate": 0}, "growth_rate must be at least 1, not 0"),
+        ({"init_channels": 2.5}, "init_channels takes a whole number, such as 64; got 2.5"),
+        ({"compression": 0}, "compression must be in (0, 1], not 0.0"),
         ({"compression": 1.5}, "compression must be in (0, 1], not 1.5"),
         ({"compression": 0.001}, "compression 0.001 keeps none of 256 maps"),
-        ({"dropout": 1}, "dropout must be at least 0 and less than 1, not 1"),
-        ({"stem": "mnist"}, "stem is 'imagenet' or 'cifar', not 'mnist'"),
+        ({"dropout": 1}, "dropout must be at least 0 and less than 1, not 1.0"),
+        ({"stem": "mnist"}, "stem takes 'imagenet' or 'cifar'; got 'mnist'"),
         ({"blocks": ()}, "blocks has a number of at least 1 for each block, not ()"),
     ],
 )

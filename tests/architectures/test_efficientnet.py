@@ -230,9 +230,9 @@ def test_batch_norm_follows_the_paper():
     ("changes", "message"),
     [
         ({"width_mult": 0}, "width_mult is a positive number"),
-        ({"depth_mult": "deep"}, "depth_mult is a positive number"),
-        ({"dropout": 1}, "dropout is a chance"),
-        ({"drop_connect": -0.1}, "drop_connect is a chance"),
+        ({"depth_mult": "deep"}, "depth_mult takes a number, such as 1.0; got 'deep'"),
+        ({"dropout": 1}, "dropout must be at least 0 and less than 1, not 1.0"),
+        ({"drop_connect": -0.1}, "drop_connect must be at least 0 and less than 1"),
     ],
 )
 def test_what_no_network_can_be_built_with_is_refused(changes, message):

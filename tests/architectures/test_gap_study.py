@@ -156,9 +156,9 @@ def test_flattening_can_be_built_for_another_size():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head": "mean"}, "head is 'flatten' or 'gap', not 'mean'"),
-        ({"dropout": 1}, "dropout is at least 0 and less than 1"),
-        ({"input_size": 21}, "input_size is a whole number of at least 22, not 21"),
+        ({"head": "mean"}, "head takes 'flatten' or 'gap'; got 'mean'"),
+        ({"dropout": 1}, "dropout must be at least 0 and less than 1"),
+        ({"input_size": 21}, "input_size must be at least 22, not 21"),
     ],
 )
 def test_what_no_network_can_be_built_with_is_refused(changes, message):

@@ -264,10 +264,10 @@ def test_initialization_of_torchvision():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"norm": "layer"}, "norm is 'local' or 'batch', not 'layer'"),
-        ({"pool4": 5}, "pool4 is 2 or 3, not 5"),
-        ({"side_pool": "max"}, "side_pool is '5x5' or 'adaptive'"),
-        ({"init": "he"}, "init is 'caffe' or 'torchvision'"),
+        ({"norm": "layer"}, "norm takes 'local' or 'batch'; got 'layer'"),
+        ({"pool4": 5}, "pool4 takes 2 or 3; got 5"),
+        ({"side_pool": "max"}, "side_pool takes '5x5' or 'adaptive'"),
+        ({"init": "he"}, "init takes 'caffe' or 'torchvision'"),
         ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, not 1.0"),
     ],
 )

@@ -168,10 +168,15 @@ def test_fresh_weights_are_a_truncated_normal_of_standard_deviation_0_09():
     assert weight.std().item() == pytest.approx(0.8796 * 0.09, rel=0.01)
 
 
-@pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf"), "0.75"])
+@pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf")])
 def test_a_width_that_no_network_has_is_refused(width):
     with pytest.raises(InputError, match="width_mult is a positive number"):
         build_meta("mobilenet_v1", width_mult=width)
+
+
+def test_a_width_that_is_no_number_is_refused():
+    with pytest.raises(InputError, match=r"width_mult takes a number.*got '0.75'"):
+        build_meta("mobilenet_v1", width_mult="0.75")
 
 
 def test_the_rate_falls_by_6_percent_every_second_epoch():

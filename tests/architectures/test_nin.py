@@ -163,7 +163,7 @@ def test_fresh_weights_have_the_deviations_of_the_authors_files():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dropout": 1.0}, "dropout is at least 0 and less than 1"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and less than 1"),
         ({"drop_after": (3,)}, "drop_after names poolings from 1 to 2"),
     ],
 )

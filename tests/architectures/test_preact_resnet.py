@@ -407,9 +407,9 @@ def test_weights_are_drawn_as_in_resnet():
     [
         ({"activation": "preact"}, "activation is one of 'original', 'bn_after_add'"),
         ({"shortcut_mode": "gating"}, "shortcut_mode is one of 'identity', 'scaling_0.5_1'"),
-        ({"shortcut": "D"}, "shortcut is one of 'A', 'B', 'C', None; not 'D'"),
-        ({"stem": "mnist"}, "stem is one of 'imagenet', 'cifar'; not 'mnist'"),
-        ({"stride_on": "5x5"}, "stride_on is one of '1x1', '3x3'; not '5x5'"),
+        ({"shortcut": "D"}, "shortcut takes 'A', 'B', 'C' or None; got 'D'"),
+        ({"stem": "mnist"}, "stem takes 'imagenet' or 'cifar'; got 'mnist'"),
+        ({"stride_on": "5x5"}, "stride_on takes '1x1' or '3x3'; got '5x5'"),
         ({"blocks": (2, 2)}, "one number of at least 1 for each stage"),
         ({"blocks": (2, 2, 0, 2)}, "one number of at least 1 for each stage"),
     ],

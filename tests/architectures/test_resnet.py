@@ -421,8 +421,8 @@ def test_other_names_are_not_read(name):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"shortcut": "D"}, "shortcut is 'A', 'B', 'C' or None for a plain net, not 'D'"),
-        ({"stem": "mnist"}, "stem is 'imagenet' or 'cifar', not 'mnist'"),
+        ({"shortcut": "D"}, "shortcut takes 'A', 'B', 'C' or None; got 'D'"),
+        ({"stem": "mnist"}, "stem takes 'imagenet' or 'cifar'; got 'mnist'"),
         ({"blocks": (2, 2)}, "one number of at least 1 for each stage"),
         ({"blocks": (2, 2, 0, 2)}, "one number of at least 1 for each stage"),
     ],

@@ -247,10 +247,10 @@ def test_other_names_are_not_read(name):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"cardinality": 0}, "cardinality must be a whole number of at least 1, not 0"),
-        ({"width": 4.0}, "width must be a whole number of at least 1, not 4.0"),
-        ({"form": "D"}, "form is 'A', 'B' or 'C' of Figure 3, not 'D'"),
-        ({"shortcut": "D"}, "shortcut is 'A', 'B', 'C' or None for a plain net, not 'D'"),
+        ({"cardinality": 0}, "cardinality must be at least 1, not 0"),
+        ({"width": 4.0}, "width takes a whole number, such as 4; got 4.0"),
+        ({"form": "D"}, "form takes 'A', 'B' or 'C'; got 'D'"),
+        ({"shortcut": "D"}, "shortcut takes 'A', 'B', 'C' or None; got 'D'"),
         ({"blocks": (3, 0)}, "one number of at least 1 for each stage"),
     ],
 )

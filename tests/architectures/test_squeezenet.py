@@ -229,13 +229,13 @@ def test_a_fire_module_without_bypass_concatenates_the_1x1_maps_first():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bypass": "double"}, "bypass is 'none', 'simple' or 'complex', not 'double'"),
+        ({"bypass": "double"}, "bypass takes 'none', 'simple' or 'complex'; got 'double'"),
         ({"pct3x3": 1.5}, "pct3x3 is a fraction"),
         ({"pct3x3": 1}, "fire2 has no filter left"),
-        ({"squeeze_ratio": "half"}, "squeeze_ratio is a fraction"),
-        ({"freq": 0}, "freq is a whole number of at least 1, not 0"),
-        ({"base_e": 12.5}, "base_e is a whole number"),
-        ({"conv1": (0, 7)}, "conv1 filters is a whole number of at least 1, not 0"),
+        ({"squeeze_ratio": "half"}, "squeeze_ratio takes a number, such as 0.125; got 'half'"),
+        ({"freq": 0}, "freq must be at least 1, not 0"),
+        ({"base_e": 12.5}, "base_e takes a whole number, such as 128; got 12.5"),
+        ({"conv1": (0, 7)}, "conv1 has at least 1 filter of at least 1x1, not"),
         ({"pool_after": (4, 11)}, "fire modules from 2 to 9"),
     ],
 )

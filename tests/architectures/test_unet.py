@@ -200,7 +200,7 @@ def test_initialization_keeps_the_variance_of_one_unit():
     ("changes", "message"),
     [
         ({"width": 0}, "width must be a whole number of at least 1, not 0"),
-        ({"last_up": 1.5}, r"last_up must be a whole number of at least 1, not 1\.5"),
+        ({"last_up": 1.5}, r"last_up takes a whole number or None; got 1\.5"),
         ({"dropout": 1}, "dropout must be at least 0 and less than 1, not 1"),
     ],
 )

@@ -240,11 +240,14 @@ def test_only_images_of_the_size_that_fc6_was_built_for_are_taken(input_size, le
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"input_size": 31}, "input_size must be a whole number of at least 32 pixels"),
-        ({"input_size": 64.0}, "not 64.0"),
-        ({"input_size": True}, "not True"),
-        ({"norm": "layer"}, "norm is 'batch' or None, not 'layer'"),
-        ({"init": "xavier"}, "init is 'paper', 'glorot' or 'he', not 'xavier'"),
+        ({"input_size": 31}, "input_size must be at least 32, not 31"),
+        ({"input_size": 64.0}, "input_size takes a whole number, such as 224; got 64.0"),
+        ({"input_size": True}, "input_size takes a whole number, such as 224; got True"),
+        ({"norm": "layer"}, "norm takes 'batch' or None; got 'layer'"),
+        ({"init": "xavier"}, "init takes 'paper', 'glorot' or 'he'; got 'xavier'"),
+        ({"blocks": "D"}, "blocks takes a tuple of tuples of Conv or 'LRN'; got 'D'"),
+        ({"blocks": ()}, "each block has at least one convolution; got ()"),
+        ({"blocks": (("LRN",),)}, "each block has at least one convolution; got (('LRN',),)"),
     ],
 )
 def test_specs_of_no_network_are_refused(overrides, message):

@@ -270,9 +270,9 @@ def test_other_names_are_not_read(name):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"widen_factor": 0}, "widen_factor must be a whole number of at least 1, not 0"),
-        ({"widen_factor": 1.5}, "widen_factor must be a whole number of at least 1, not 1.5"),
-        ({"blocks_per_group": 0}, "blocks_per_group must be a whole number"),
+        ({"widen_factor": 0}, "widen_factor must be at least 1, not 0"),
+        ({"widen_factor": 1.5}, "widen_factor takes a whole number, such as 10; got 1.5"),
+        ({"blocks_per_group": 0}, "blocks_per_group must be at least 1, not 0"),
         ({"block": (3, 5)}, "block takes kernel sizes 1 and 3, such as (3, 3), not (3, 5)"),
         ({"block": ()}, "block takes kernel sizes 1 and 3"),
         ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, not 1.0"),

@@ -155,10 +155,10 @@ def test_fresh_weights_have_a_deviation_of_a_hundredth():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"maps": (384, 384)}, "a number for each of layers 3, 4 and 5"),
-        ({"maps": (384, 0, 256)}, "maps of layer 4: a whole number of at least 1, not 0"),
-        ({"units": 2.5}, "units: a whole number"),
-        ({"input_size": 46}, "input_size: a whole number of at least 47, not 46"),
+        ({"maps": (384, 384)}, "maps takes a tuple of whole numbers"),
+        ({"maps": (384, 0, 256)}, "layers 3, 4 and 5 have at least 1 map each"),
+        ({"units": 2.5}, "units takes a whole number, such as 4096; got 2.5"),
+        ({"input_size": 46}, "input_size must be at least 47, not 46"),
     ],
 )
 def test_what_no_network_can_be_built_with_is_refused(changes, message):

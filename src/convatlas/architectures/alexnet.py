@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_least
 from convatlas.layers import (
     LocalResponseNorm,
     Window,
@@ -109,14 +110,10 @@ class AlexNetSpec:
         """Refuse what no network can be built with."""
         if self.groups not in (1, 2):
             raise InputError(f"groups is 2, or 1 for no groups, not {self.groups!r}")
-        if self.init not in ("paper", "caffe", "torch"):
-            raise InputError(f"init is 'paper', 'caffe' or 'torch', not {self.init!r}")
-        if self.dropout not in ("after", "before"):
-            raise InputError(f"dropout comes 'after' or 'before' fc6 and fc7, not {self.dropout!r}")
-        _check_count("conv1_padding", self.conv1_padding, 0)
-        _check_count("units", self.units, 1)
+        check_least(self, 0, "conv1_padding")
+        check_least(self, 1, "units")
         if self.input_size is not None:
-            _check_count("input_size", self.input_size, image_sides(1, self.windows())[0])
+            check_least(self, image_sides(1, self.windows())[0], "input_size")
         fit = self.groups == 2 and self.input_size and self.units % 2 == 0
         if self.towers and not (fit and self.dropout == "after"):
             raise InputError(
@@ -134,11 +131,6 @@ class AlexNetSpec:
             found.append((row.kernel, row.stride, self.padding(name)))
             found += [POOL for part in row.after if part == "pool"]
         return found
-
-
-def _check_count(field: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{field} must be a whole number of at least {least}, not {value!r}")
 
 
 class TowerNorm(nn.Module):

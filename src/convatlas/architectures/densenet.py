@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_chance, check_least
 from convatlas.layers import Classifier, ConvNorm, check_images, he_normal_
 
 
@@ -44,16 +45,10 @@ class DenseNetSpec:
         """Refuse what no network can be built with."""
         if not self.blocks or min(self.blocks) < 1:
             raise InputError(f"blocks has a number of at least 1 for each block, not {self.blocks}")
-        for name in ("growth_rate", "init_channels"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        check_least(self, 1, "growth_rate", "init_channels")
         if not 0 < self.compression <= 1:
             raise InputError(f"compression must be in (0, 1], not {self.compression!r}")
-        if self.stem not in ("imagenet", "cifar"):
-            raise InputError(f"stem is 'imagenet' or 'cifar', not {self.stem!r}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be at least 0 and less than 1, not {self.dropout!r}")
+        check_chance(self, "dropout")
 
 
 class DenseLayer(nn.Module):

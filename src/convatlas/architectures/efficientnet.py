@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_chance
 from convatlas.layers import ConvNorm, check_images
 
 
@@ -62,12 +63,9 @@ class EfficientNetSpec:
         """Refuse numbers that no network can be built with."""
         for name in ("width_mult", "depth_mult"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 < value < math.inf:
+            if not 0 < value < math.inf:
                 raise InputError(f"{name} is a positive number, such as 1.1; not {value!r}")
-        for name in ("dropout", "drop_connect"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < 1:
-                raise InputError(f"{name} is a chance, at least 0 and less than 1; not {value!r}")
+        check_chance(self, "dropout", "drop_connect")
 
     def widened(self, channels: int) -> int:
         """Scale a number of channels: a multiple of 8, not below 0.9 of the exact product."""

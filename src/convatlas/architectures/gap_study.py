@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
-from convatlas.errors import InputError
+from convatlas.fields import check_chance, check_least
 from convatlas.layers import Window, check_images, check_map, image_sides, map_side
 
 CONV: Window = (3, 1, 0)
@@ -38,13 +38,8 @@ class GapStudySpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        if self.head not in ("flatten", "gap"):
-            raise InputError(f"head is 'flatten' or 'gap', not {self.head!r}")
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is at least 0 and less than 1, not {self.dropout!r}")
-        size, least = self.input_size, image_sides(1, self.windows())[0]
-        if not isinstance(size, int) or isinstance(size, bool) or size < least:
-            raise InputError(f"input_size is a whole number of at least {least}, not {size!r}")
+        check_chance(self, "dropout")
+        check_least(self, image_sides(1, self.windows())[0], "input_size")
 
     def windows(self) -> list[Window]:
         """List kernel, stride and padding of each convolution and pooling."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_chance
 from convatlas.layers import (
     ConvLayer,
     LocalResponseNorm,
@@ -128,17 +129,7 @@ class GoogLeNetSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        for name, allowed in (
-            ("norm", ("local", "batch")),
-            ("pool4", (2, 3)),
-            ("side_pool", ("5x5", "adaptive")),
-            ("init", ("caffe", "torchvision")),
-        ):
-            if getattr(self, name) not in allowed:
-                one, other = allowed
-                raise InputError(f"{name} is {one!r} or {other!r}, not {getattr(self, name)!r}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be at least 0 and less than 1, not {self.dropout!r}")
+        check_chance(self, "dropout")
 
     @property
     def layer(self) -> MakeLayer:

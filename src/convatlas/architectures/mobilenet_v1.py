@@ -78,7 +78,7 @@ class MobileNetV1Spec:
     def __post_init__(self) -> None:
         """Refuse a width that no network has."""
         width = self.width_mult
-        if not isinstance(width, int | float) or not 0 < width < float("inf"):
+        if not 0 < width < float("inf"):
             raise InputError(f"width_mult is a positive number, such as 0.75; not {width!r}")
 
     def widened(self, channels: int) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_chance
 from convatlas.layers import check_images
 
 
@@ -71,8 +72,7 @@ class NiNSpec:
 
     def __post_init__(self) -> None:
         """Refuse a dropout that leaves nothing, or that stands nowhere."""
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is at least 0 and less than 1, not {self.dropout!r}")
+        check_chance(self, "dropout")
         poolings = range(1, len(self.rows))
         if not set(self.drop_after) <= set(poolings):
             raise InputError(

@@ -78,8 +78,6 @@ class PreActResNetSpec:
         """Refuse what no network can be built with."""
         sizes = tuple(f"{kernel}x{kernel}" for kernel in self.kernels)
         choices: dict[str, tuple] = {
-            "stem": ("imagenet", "cifar"),
-            "shortcut": ("A", "B", "C", None),
             "stride_on": sizes,
             "activation": tuple(FIGURE_4),
             "shortcut_mode": FIGURE_2,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_least
 from convatlas.layers import Classifier, ConvNorm, check_images, he_normal_
 
 Shortcut = Literal["A", "B", "C"]  # section 4.1; None: a plain net
@@ -33,17 +34,13 @@ class ResNetSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        if self.shortcut not in ("A", "B", "C", None):
-            raise InputError(
-                f"shortcut is 'A', 'B', 'C' or None for a plain net, not {self.shortcut!r}"
-            )
-        if self.stem not in ("imagenet", "cifar"):
-            raise InputError(f"stem is 'imagenet' or 'cifar', not {self.stem!r}")
-        if len(self.blocks) != len(self.widths) or not self.blocks or min(self.blocks) < 1:
+        counts = (*self.blocks, *self.widths)
+        if len(self.blocks) != len(self.widths) or min(counts, default=0) < 1:
             raise InputError(
                 f"blocks and widths have one number of at least 1 for each stage; "
                 f"got {self.blocks} and {self.widths}"
             )
+        check_least(self, 1, "expansion")
 
 
 class ZeroPadShortcut(nn.Module):

@@ -22,7 +22,7 @@ from convatlas.architectures.resnet import (
     make_shortcut,
 )
 from convatlas.card import Architecture, Paper, Variant
-from convatlas.errors import InputError
+from convatlas.fields import check_least
 from convatlas.layers import ConvNorm
 
 Form = Literal["A", "B", "C"]  # Figure 3; all three compute the same function
@@ -41,12 +41,7 @@ class ResNeXtSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        for name in ("cardinality", "width"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if self.form not in ("A", "B", "C"):
-            raise InputError(f"form is 'A', 'B' or 'C' of Figure 3, not {self.form!r}")
+        check_least(self, 1, "cardinality", "width")
 
 
 class PathsBottleneck(nn.Module):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_least
 from convatlas.layers import check_images
 
 Bypass = Literal["none", "simple", "complex"]  # Figure 2: left, middle, right
@@ -47,15 +48,13 @@ class SqueezeNetSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        if self.bypass not in ("none", "simple", "complex"):
-            raise InputError(f"bypass is 'none', 'simple' or 'complex', not {self.bypass!r}")
-        for name, least in (("base_e", 1), ("incr_e", 0), ("freq", 1), ("conv10_padding", 0)):
-            _check_count(name, getattr(self, name), least)
-        for name, value in zip(("conv1 filters", "conv1 size"), self.conv1, strict=True):
-            _check_count(name, value, 1)
+        check_least(self, 0, "incr_e", "conv10_padding")
+        check_least(self, 1, "base_e", "freq")
+        if min(self.conv1) < 1:
+            raise InputError(f"conv1 has at least 1 filter of at least 1x1, not {self.conv1}")
         for name in ("pct3x3", "squeeze_ratio"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 < value <= 1:
+            if not 0 < value <= 1:
                 raise InputError(f"{name} is a fraction, at most 1, not {value!r}")
         for i in FIRE_MODULES:
             if min(self.squeeze_and_expand(i)) < 1:
@@ -75,11 +74,6 @@ class SqueezeNetSpec:
         pools = 1 + len(set(self.pool_after))
         # a 3x3/2 pooling that rounds up makes n pixels of 2n; conv1 is not padded
         return (2**pools - 1) * 2 + self.conv1[1]
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name} is a whole number of at least {least}, not {value!r}")
 
 
 class Fire(nn.Module):

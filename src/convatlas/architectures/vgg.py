@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_least
 from convatlas.layers import LocalResponseNorm, check_images, check_map, he_normal_
 
 
@@ -74,16 +75,9 @@ class VGGSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        if self.norm not in ("batch", None):
-            raise InputError(f"norm is 'batch' or None, not {self.norm!r}")
-        if self.init not in ("paper", "glorot", "he"):
-            raise InputError(f"init is 'paper', 'glorot' or 'he', not {self.init!r}")
-        size, least = self.input_size, self.stride
-        if not isinstance(size, int) or isinstance(size, bool) or size < least:
-            raise InputError(
-                f"input_size must be a whole number of at least {least} pixels, for pooling "
-                f"halves images {len(self.blocks)} times; not {size!r}"
-            )
+        if not all(map(_count_convs, self.blocks)) or not self.blocks:
+            raise InputError(f"each block has at least one convolution; got {self.blocks}")
+        check_least(self, self.stride, "input_size")  # the poolings leave a map of 1x1
 
     @property
     def stride(self) -> int:

@@ -16,6 +16,7 @@ from convatlas.architectures.preact_resnet import ResidualUnit, make_layers
 from convatlas.architectures.resnet import BasicBlock, Bottleneck, ResNet, ResNetSpec, Shortcut
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_chance, check_least
 from convatlas.layers import Classifier, check_images
 
 
@@ -38,14 +39,10 @@ class WideResNetSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        for name in ("blocks_per_group", "widen_factor"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        check_least(self, 1, "blocks_per_group", "widen_factor")
         if not self.block or any(kernel not in (1, 3) for kernel in self.block):
             raise InputError(f"block takes kernel sizes 1 and 3, such as (3, 3), not {self.block}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be at least 0 and less than 1, not {self.dropout!r}")
+        check_chance(self, "dropout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class WideImageNetSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        if not isinstance(self.width, int | float) or not 1 / 64 <= self.width < math.inf:
+        if not 1 / 64 <= self.width < math.inf:
             raise InputError(f"width must be at least 1/64, not {self.width!r}")
 
 

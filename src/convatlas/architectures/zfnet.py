@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
+from convatlas.fields import check_least
 from convatlas.layers import (
     LocalResponseNorm,
     Window,
@@ -45,14 +46,10 @@ class ZFNetSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        least = image_sides(1, WINDOWS)[0]
-        limits = [("units", self.units, 1), ("input_size", self.input_size, least)]
-        limits += [(f"maps of layer {i}", maps, 1) for i, maps in enumerate(self.maps, start=3)]
-        for name, value, limit in limits:
-            if not isinstance(value, int) or isinstance(value, bool) or value < limit:
-                raise InputError(f"{name}: a whole number of at least {limit}, not {value!r}")
-        if len(self.maps) != 3:
-            raise InputError(f"maps has a number for each of layers 3, 4 and 5; got {self.maps!r}")
+        check_least(self, image_sides(1, WINDOWS)[0], "input_size")
+        check_least(self, 1, "units")
+        if min(self.maps) < 1:
+            raise InputError(f"layers 3, 4 and 5 have at least 1 map each, not {self.maps}")
 
 
 class ZFNet(nn.Module):
