@@ -1,5 +1,6 @@
 """Recompute what papers print: `check_claims`."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convatlas import catalog
-from convatlas.analysis.comparisons import measure, order
+from convatlas.analysis.comparisons import measure, order, ratios
 from convatlas.analysis.ledger import Claim, read_ledger
 from convatlas.analysis.subjects import NotDerivable, Subjects
 from convatlas.errors import UnknownNameError, unknown
@@ -103,7 +104,23 @@ def _recompute(claim: Claim, subjects: Subjects) -> Any:
         raise NotDerivable(_REASONS[claim.kind])
     if claim.quantity == "ordering":
         return order(claim.value, claim.config, subjects)
+    if claim.quantity == "cost_ratio":
+        return _ratio(claim, subjects)
     return measure(claim.subject, claim.quantity, claim.config, subjects)
+
+
+def _ratio(claim: Claim, subjects: Subjects) -> float:
+    """Give what the ledger has, if the words of a ratio can mean it; else what they say plainly."""
+    values = ratios(claim.subject, claim.config, claim.reference, subjects)
+    plain = next(values)
+    meant = (value for value in itertools.chain([plain], values) if _is_meant(value, claim))
+    return next(meant, plain)
+
+
+def _is_meant(value: float, claim: Claim) -> bool:
+    if claim.reference_value is None:
+        return within(value, claim.value, claim.tolerance)
+    return equals(value, claim.reference_value)
 
 
 def judge(claim: Claim, recomputed: Any) -> tuple[Verdict, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from convatlas.analysis.record import LayerRecord
 from convatlas.analysis.subjects import NotDerivable, Subject
+from convatlas.architectures.googlenet import Inception
 from convatlas.errors import UnknownNameError
 
 Predicate = Callable[[LayerRecord], bool]
@@ -45,6 +46,25 @@ def part(words: str) -> Predicate:
         and (kernel is None or row.kernel == kernel)
         and is_depthwise(row) == depthwise
     )
+
+
+def layer_rows(subject: Subject, config: Mapping[str, Any]) -> list[LayerRecord]:
+    """List the layers in `config.layer`; without it all, for a block study has no names."""
+    if "layer" not in config:
+        return list(subject.report.layers)
+    return subject.rows(subject.layer(config))
+
+
+def weight_row(subject: Subject, config: Mapping[str, Any]) -> LayerRecord:
+    """Give the layer with weights in `config.layer`.
+
+    Raises:
+        NotDerivable: There is none, or more than one.
+    """
+    rows = [row for row in layer_rows(subject, config) if row.weight_shape is not None]
+    if len(rows) != 1:
+        raise NotDerivable(f"{config.get('layer')} has {len(rows)} layers with weights, not one")
+    return rows[0]
 
 
 def count_params(rows: Iterable[LayerRecord], config: Mapping[str, Any]) -> int:
@@ -120,22 +140,56 @@ def _per_block(subject: Subject, kind: str) -> int:
     return sizes.pop()
 
 
-def _modules(subject: Subject, kind: str) -> int:
-    """Count the modules of a kind, by the names of their classes; those inside one are not."""
-    found: list[str] = []
-    for name, module in subject.model.named_modules():
+def _named(subject: Subject, kind: str) -> list[str]:
+    """Name the modules of a kind: those called dense1, dense2, ...; else by their classes.
+
+    Those inside one are left out.
+    """
+    containers = subject.report.containers
+    found = [name for name in containers if re.fullmatch(rf"(.*\.)?{kind}\d+", name)]
+    for name, module in () if found else subject.model.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in found)
         if type(module).__name__.lower().startswith(kind.lower()) and name and not inside:
             found.append(name)
     if not found:
         raise NotDerivable(f"{subject.name} has no modules of the kind {kind}")
-    return len(found)
+    return found
+
+
+def _stem_blocks(subject: Subject, kind: str | None) -> int:
+    """Count the poolings before the first module that end a run with a convolution."""
+    first = _named(subject, kind or "inception")[0]
+    blocks, convs = 0, 0
+    for row in subject.report.layers:
+        if row.name.startswith(f"{first}."):
+            break
+        convs += row.role == "conv"
+        if row.role == "pool" and convs:
+            blocks, convs = blocks + 1, 0
+    return blocks
+
+
+def _branches(subject: Subject, name: str | None) -> int:
+    """Count the branches of an Inception module, by default of the first."""
+    if name is not None:
+        modules = [subject.model.get_submodule(subject.layer({"layer": name}).name)]
+    else:
+        modules = list(subject.model.modules())
+    module = next((module for module in modules if isinstance(module, Inception)), None)
+    if module is None:
+        raise NotDerivable(f"{name or subject.name} is no Inception module")
+    return len(module)
 
 
 def _sides(subject: Subject) -> int:
     if subject.side_report is None:
         raise NotDerivable(f"{subject.name} has no side classifiers")
     return len(list(subject.side_report.model.get_submodule("sides").children()))
+
+
+def _pools(kind: str) -> Predicate:
+    start = {"max": "max", "average": "a"}[kind]  # AvgPool2d, AdaptiveAvgPool2d
+    return lambda row: row.role == "pool" and row.kind.lower().startswith(start)
 
 
 def _rows(subject: Subject, kind: Predicate) -> int:
@@ -151,5 +205,8 @@ _COUNTS: dict[str, Callable[..., int]] = {
     r"(\w+) layers in block (\d+)": lambda s, kind, i: _children(s, f"{kind}{i}"),
     r"(\w+) layers per block": _per_block,
     r"auxiliary classifiers": _sides,
-    r"(\w+) modules": _modules,
+    r"(max|average)[- ]pool(?:ing)? layers": lambda s, kind: _rows(s, _pools(kind)),
+    r"(?!conv|pool|fc)(\w+) (?:modules|blocks)": lambda s, kind: len(_named(s, kind)),
+    r"branches(?: (?:in|of) (\w+))?": _branches,
+    r"conv ?\+ ?pool blocks before the (?:(\w+) )?modules": _stem_blocks,
 }

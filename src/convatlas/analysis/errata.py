@@ -14,6 +14,7 @@ Values that papers and lectures print about these networks and that do not hold,
 (`src/convatlas/claims`). This page is made by `convatlas claims --errata`; where the right value
 follows from the network, `convatlas claims` recomputes it.
 """
+_OTHERS = {"ilsvrc": "ImageNet Large Scale Visual Recognition Challenge"}  # no paper's files
 
 
 def errata_page(ledger: str | Path | None = None) -> str:
@@ -27,22 +28,22 @@ def errata_page(ledger: str | Path | None = None) -> str:
     for claim in read_ledger(ledger):
         if claim.agrees is False:
             files.setdefault(claim.file, []).append(claim)
-    papers = {a.name: f"{a.paper.title} ({a.paper.year})" for a in catalog.ARCHITECTURES}
-    order = [*papers, *sorted(files)]
+    titles = {a.name: f"{a.paper.title} ({a.paper.year})" for a in catalog.ARCHITECTURES} | _OTHERS
+    order = [*titles, *sorted(files)]
     parts = [_HEAD]
     for file in sorted(files, key=order.index):
         rows = "\n".join(_row(claim) for claim in files[file])
         parts.append(
-            f"## {papers.get(file, file)}\n\n"
+            f"## {titles.get(file, file)}\n\n"
             f"| what | printed | right | why | printed in |\n|---|---|---|---|---|\n{rows}\n"
         )
     return "\n".join(parts)
 
 
 def _row(claim: Claim) -> str:
-    reference = claim.reference_value
-    right = "" if reference is None else show_value(reference)
-    cells = (what_text(claim), show_value(claim.value), right, _why(claim), claim.source)
+    show = str if claim.quantity == "year" else show_value  # 2010, not 2,010
+    right = "" if claim.reference_value is None else show(claim.reference_value)
+    cells = (what_text(claim), show(claim.value), right, _why(claim), claim.source)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

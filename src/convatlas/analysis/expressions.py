@@ -1,35 +1,41 @@
 """Arithmetic as papers print it: "3*(3^2 C^2) / (7^2 C^2)"."""
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 
 from convatlas.errors import InputError
 
-_TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|[A-Za-z](?![A-Za-z])|[-+*/^()])")
+_TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|[A-Za-z](?:_[A-Za-z\d])?(?![A-Za-z_])|[-+*/^()])")
 _LARGEST_POWER = 64
 _LONGEST = 200  # characters
 
 
-def evaluate(text: str) -> Fraction:
-    """Work out an expression of numbers and letters; the letters must cancel.
+def evaluate(text: str, values: Mapping[str, float] | None = None) -> Fraction:
+    """Work out an expression of numbers and letters; letters without a value must cancel.
 
     ^ is a power. What stands side by side is multiplied first: 49C^2 / 27C^2 is a ratio of two
-    products.
+    products. A letter may have an index: D_K.
+
+    Args:
+        text: The expression.
+        values: Of letters.
 
     Raises:
         InputError: It is no such expression, or its value depends on a letter.
     """
-    values = {_Parser(text, shift).value() for shift in (0, 100, 1000)}
-    if len(values) != 1:
+    known = {letter: Fraction(str(value)) for letter, value in (values or {}).items()}
+    found = {_Parser(text, known, shift).value() for shift in (0, 100, 1000)}
+    if len(found) != 1:
         raise InputError(f"the value of {text!r} depends on a letter")
-    return values.pop()
+    return found.pop()
 
 
 class _Parser:
-    """Reads an expression from the left; a letter has the value of its code plus `shift`."""
+    """Reads an expression from the left; a letter has its value, or its code plus `shift`."""
 
-    def __init__(self, text: str, shift: int) -> None:
-        self.text, self.shift = text, shift
+    def __init__(self, text: str, values: Mapping[str, Fraction], shift: int) -> None:
+        self.text, self.values, self.shift = text, values, shift
         self.tokens: list[str] = []
         place = 0
         while text[place:].strip():
@@ -98,8 +104,8 @@ class _Parser:
                 raise self._error()
             return inner
         token = self.tokens.pop() if self.tokens else ""
-        if token.isalpha():
-            return Fraction(ord(token) + self.shift)
+        if token[:1].isalpha():
+            return self.values.get(token, Fraction(sum(map(ord, token)) + self.shift))
         if token and token[0].isdigit():
             return Fraction(token)
         raise self._error()

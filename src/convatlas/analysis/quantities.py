@@ -11,15 +11,17 @@ from convatlas.analysis.counts import (
     count_layers,
     count_params,
     count_values,
+    layer_rows,
     part,
+    weight_row,
 )
 from convatlas.analysis.record import LayerRecord
+from convatlas.analysis.settings import read_setting
 from convatlas.analysis.subjects import NotDerivable, Subject, text, whole
 
 Config = Mapping[str, Any]
 
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
-_ATTRIBUTES = ("groups", "kernel_size", "stride", "padding", "dilation", "in_channels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,6 @@ def _part_rows(subject: Subject, config: Config) -> list[LayerRecord]:
     return [row for row in subject.report.layers if wanted(row)]
 
 
-def _layer_rows(subject: Subject, config: Config) -> list[LayerRecord]:
-    """The rows of a layer; all rows of a block study, which has no names."""
-    if "layer" not in config:
-        return list(subject.report.layers)
-    return subject.rows(subject.layer(config))
-
-
 def _params_share(subject: Subject, config: Config) -> float:
     everything = count_params(subject.report.layers, config)
     return count_params(_part_rows(subject, config), config) / everything
@@ -73,15 +68,8 @@ def _macs_share(subject: Subject, config: Config) -> float:
     return _macs(subject, config) / subject.report.macs
 
 
-def _weight_row(subject: Subject, config: Config) -> LayerRecord:
-    rows = [row for row in _layer_rows(subject, config) if row.weight_shape is not None]
-    if len(rows) != 1:
-        raise NotDerivable(f"{config.get('layer')} has {len(rows)} layers with weights, not one")
-    return rows[0]
-
-
 def _kernel_shape(subject: Subject, config: Config) -> list[int]:
-    return list(_weight_row(subject, config).weight_shape or ())
+    return list(weight_row(subject, config).weight_shape or ())
 
 
 def _channels(subject: Subject, config: Config) -> int:
@@ -131,18 +119,9 @@ def _activation_bytes(subject: Subject, config: Config) -> int:
 
 def _bytes(config: Config) -> int:
     kind = config.get("dtype", "float32")
-    if kind not in _BYTES:
+    if not isinstance(kind, str) or kind not in _BYTES:
         raise NotDerivable(f"the size of a {kind} is not known")
     return _BYTES[kind]
-
-
-def _hyperparameter(subject: Subject, config: Config) -> Any:
-    name = text(config, "name")
-    if name not in _ATTRIBUTES or "layer" not in config:
-        raise NotDerivable(f"{name!r} is no attribute of a layer")
-    value = getattr(subject.model.get_submodule(_weight_row(subject, config).name), name)
-    square = isinstance(value, tuple) and len(set(value)) == 1
-    return value[0] if square else list(value) if isinstance(value, tuple) else value
 
 
 def _block_params(subject: Subject, config: Config) -> int:
@@ -183,12 +162,12 @@ QUANTITIES: dict[str, Quantity] = {
     "conv_params": Quantity(lambda s, c: _params(s, {**c, "part": "conv"}), _COUNTED),
     "fc_params": Quantity(lambda s, c: _params(s, {**c, "part": "fc"}), _COUNTED),
     "layer_params": Quantity(
-        lambda s, c: count_params(_layer_rows(s, c), c), _LAYER | {"bn", "bias"}
+        lambda s, c: count_params(layer_rows(s, c), c), _LAYER | {"bn", "bias"}
     ),
     "block_params": Quantity(_block_params, frozenset({"block", "bn", "bias"})),
     "params_share": Quantity(_params_share, _COUNTED),
     "macs": Quantity(_macs, frozenset({"part"})),
-    "layer_macs": Quantity(lambda s, c: sum(row.macs for row in _layer_rows(s, c)), _LAYER),
+    "layer_macs": Quantity(lambda s, c: sum(row.macs for row in layer_rows(s, c)), _LAYER),
     "macs_share": Quantity(_macs_share, frozenset({"part"})),
     "flops": Quantity(lambda s, c: 2 * _macs(s, c), frozenset({"part"})),
     "output_shape": Quantity(lambda s, c: list(s.layer(c).output_shape), _LAYER),
@@ -200,11 +179,11 @@ QUANTITIES: dict[str, Quantity] = {
     "receptive_field": Quantity(_receptive_field, _LAYER),
     "neurons": Quantity(_neurons, _LAYER),
     "connections": Quantity(lambda s, _c: count_connections(s.report.layers)),
-    "layer_connections": Quantity(lambda s, c: count_connections(_layer_rows(s, c)), _LAYER),
+    "layer_connections": Quantity(lambda s, c: count_connections(layer_rows(s, c)), _LAYER),
     "nonlinearities": Quantity(
         lambda s, _c: sum(row.role == "activation" for row in s.report.layers)
     ),
     "activation_bytes": Quantity(_activation_bytes, frozenset({"count", "dtype", "batch"})),
     "model_bytes": Quantity(lambda s, c: _params(s, {}) * _bytes(c), frozenset({"dtype"})),
-    "hyperparameter": Quantity(_hyperparameter, _LAYER | {"name"}),
+    "hyperparameter": Quantity(read_setting, _LAYER | {"name"}),
 }

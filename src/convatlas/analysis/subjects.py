@@ -13,6 +13,7 @@ from convatlas.analysis.block_studies import STUDIES
 from convatlas.analysis.meta import build_on_meta
 from convatlas.analysis.record import LayerRecord
 from convatlas.analysis.report import Report, find_layer
+from convatlas.analysis.spellings import is_known
 from convatlas.analysis.trace import trace
 from convatlas.errors import UnknownNameError, UserError
 
@@ -25,6 +26,7 @@ SIBLINGS = {
     ("bypass", "simple"): "{}_bypass",
     ("bypass", "complex"): "{}_complex_bypass",
 }
+_AS_PRINTED = ("paper", "paper figures")  # what `variant` may say; a deviation is not
 
 
 class NotDerivable(Exception):  # noqa: N818 - no error: a verdict on the claim
@@ -147,7 +149,9 @@ def _plan(name: str, config: Mapping[str, Any]) -> _Plan:
         if key in BUILD_KEYS:
             continue
         _, variant = catalog.find(name)
-        if not _fits(variant.spec, key, value):
+        if key == "convs_per_block":
+            changes |= _regrouped(variant.spec, whole(config, key))
+        elif not _fits(variant.spec, key, value):
             name = _sibling(name, key, value)
         elif getattr(variant.spec, key) != value:
             changes[key] = tuple(value) if isinstance(value, list) else value
@@ -160,12 +164,27 @@ def _plan(name: str, config: Mapping[str, Any]) -> _Plan:
 
 def _build(plan: _Plan) -> Subject:
     if plan.name in STUDIES:
-        model, input_shape = STUDIES[plan.name](plan.changes)
-        return Subject(plan.name, model.eval(), input_shape, {})
+        study = STUDIES[plan.name]
+        model, input_shape = study.build(plan.changes)
+        return Subject(plan.name, model, input_shape, study.layer_names)
     architecture, variant = catalog.find(plan.name)
     sizes = {"num_classes": plan.num_classes, "in_channels": plan.input_shape[0]}
     model = build_on_meta(plan.name, **sizes, **plan.changes)
     return Subject(plan.name, model, plan.input_shape, architecture.layer_names, variant.depth)
+
+
+def _regrouped(spec: Any, convs: int | None) -> dict[str, Any]:
+    """Change the convolutions in each block, and so the blocks: a group keeps all it has.
+
+    As in Table 3 of Zagoruyko & Komodakis 2016, which compares networks of equal depth.
+    """
+    block, blocks = (getattr(spec, key, None) for key in ("block", "blocks_per_group"))
+    if not isinstance(block, tuple) or type(blocks) is not int or len(set(block)) != 1:
+        raise NotDerivable("the network has no groups of equal blocks")
+    if not convs or len(block) * blocks % convs:
+        total = len(block) * blocks
+        raise NotDerivable(f"{total} convolutions make no blocks of {convs}")
+    return {"block": block[:1] * convs, "blocks_per_group": len(block) * blocks // convs}
 
 
 def _fits(spec: Any, key: str, value: Any) -> bool:
@@ -186,6 +205,8 @@ def _sibling(name: str, key: str, value: Any) -> str:
     """Give the name of the network that differs from `name` as the config says."""
     template = SIBLINGS.get((key, value)) if isinstance(value, (str, int)) else None
     if key == "variant" and isinstance(value, str):
+        if value in _AS_PRINTED:
+            return name if not catalog.find(name)[1].deviation else f"{name}_paper"
         template = "{}_" + re.sub(r"\W+", "_", value).strip("_")
     if template is None:
         raise NotDerivable(f"nothing in {name} is {key}: {value}")
@@ -198,18 +219,10 @@ def _input_shape(config: Mapping[str, Any], native: tuple[int, ...]) -> tuple[in
     size, given = config.get("input_size"), config.get("input", list(native))
     if size is not None:
         given = [native[0], *(size if isinstance(size, list) else [size, size])]
-    if not isinstance(given, list) or not all(type(n) is int and n > 0 for n in given):
+    sizes = given if isinstance(given, list) else []
+    if len(sizes) != len(native) or not all(type(n) is int and n > 0 for n in sizes):
         raise NotDerivable(f"the input {given!r} is no size")
-    return tuple(given)
-
-
-def is_known(name: str) -> bool:
-    """Tell whether the catalog has a network of this name."""
-    try:
-        catalog.find(name)
-    except UnknownNameError:
-        return False
-    return True
+    return tuple(sizes)
 
 
 def text(config: Mapping[str, Any], key: str) -> str:
