@@ -53,9 +53,9 @@ def test_the_largest_batch_fits_and_the_next_does_not(timeline: Timeline, memory
 
 
 def test_batches_fit_and_savings_save() -> None:
-    memory = 50_000_000
-    found = budget("resnet20_cifar", "50MB")
-    report = analyze("resnet20_cifar")
+    memory = 20_000_000
+    found = budget("resnet8_cifar", "20MB")
+    report = analyze("resnet8_cifar")
     training, inference = found.training, found.inference
     assert found.memory == memory
     assert inference.batch > training.batch > 1

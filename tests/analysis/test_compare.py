@@ -89,6 +89,8 @@ def test_the_test_that_most_networks_share_is_chosen() -> None:
         "b": "10 crops",
         "c": "dense",
     }
+    untold = {"a": [result(""), result("dense")], "b": [result("")]}
+    assert common_test(untold)["a"].protocol == "dense"
     own = {"a": [result("1 crop", own=False), result("10 crops")]}
     assert common_test(own)["a"].protocol == "10 crops"
     usual = {"a": [result("1 crop", dataset="stanford dogs"), result("10 crops")]}

@@ -20,7 +20,7 @@ from convatlas.recipe import SGD, RMSProp
 
 # the kinds of networks, at sizes that train in a moment; at a batch of 16 or more, torch gives
 # all convolutions to oneDNN, however many threads there are
-FEW = [("lenet5", (1, 32, 32)), ("nin_cifar10", (3, 32, 32)), ("resnet20_cifar", (3, 32, 32))]
+FEW = [("lenet5", (1, 32, 32)), ("nin_cifar10", (3, 32, 32)), ("resnet8_cifar", (3, 32, 32))]
 MANY = [
     ("alexnet", (3, 227, 227)),
     ("vgg11", (3, 224, 224)),
@@ -178,8 +178,8 @@ def test_the_model_stays_as_it_is() -> None:
 
 def test_checkpointed_stages_learn_the_same() -> None:
     torch.manual_seed(0)
-    plain = catalog.build("resnet20_cifar", num_classes=4).eval()
-    kept = catalog.build("resnet20_cifar", num_classes=4).eval()
+    plain = catalog.build("resnet8_cifar", num_classes=4).eval()
+    kept = catalog.build("resnet8_cifar", num_classes=4).eval()
     kept.load_state_dict(plain.state_dict())
     checkpoint_stages(kept)
     images = torch.randn(2, 3, 32, 32)
@@ -190,13 +190,13 @@ def test_checkpointed_stages_learn_the_same() -> None:
 
 
 def test_the_layer_at_the_peak_is_one_of_the_network() -> None:
-    report = analyze("resnet20_cifar")
+    report = analyze("resnet8_cifar")
     for optimizer in (None, "momentum"):
         assert report.memory(optimizer).peak(64).layer in dict(report.model.named_modules())
 
 
 def test_less_precision_and_checkpointing_save_and_a_card_needs_no_copies() -> None:
-    report = analyze("resnet20_cifar")
+    report = analyze("resnet8_cifar")
     plain = report.peak_training_bytes(128)
     assert report.peak_training_bytes(128, precision="bfloat16") < plain
     assert report.peak_training_bytes(128, checkpointing=True) < plain

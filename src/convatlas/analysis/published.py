@@ -89,7 +89,7 @@ def common_test(results: Mapping[str, Sequence[Published]]) -> dict[str, Publish
     """Choose for each network the result that compares it best with the others.
 
     A way of testing that more networks share goes before others; then the one that more papers
-    print of their own networks; then the usual one.
+    print of their own networks; then the usual one. One that is not told comes last.
 
     Args:
         results: What `published_errors` gives, by network; one without results is left out.
@@ -102,7 +102,9 @@ def common_test(results: Mapping[str, Sequence[Published]]) -> dict[str, Publish
     def rank(result: Published) -> tuple:
         alike = shared[result.dataset, result.protocol]
         own = sum(other.own for other in alike)
-        return (-len(alike), -own, _dataset_rank(result), len(result.protocol), result.protocol)
+        said = bool(result.protocol) or not result.dataset.startswith("ilsvrc")
+        usual = (_dataset_rank(result), len(result.protocol), result.protocol)
+        return (not said, -len(alike), -own, *usual)
 
     return {name: min(found, key=rank) for name, found in results.items() if found}
 

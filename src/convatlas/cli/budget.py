@@ -97,7 +97,7 @@ def _row(what: str, fit: "Fit", saves: str = "") -> tuple[str, ...]:
     size = bytes_text(peak.bytes)
     if fit.batch:
         return what, f"{fit.batch:,}", size, saves, f"{peak.phase}, {peak.layer}".rstrip(", ")
-    return what, "none", "", saves, f"a batch of 1 needs {size}"
+    return what, "none", "", "", f"a batch of 1 needs {size}"
 
 
 def _way(fit: "Fit") -> str:
