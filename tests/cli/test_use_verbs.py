@@ -79,6 +79,30 @@ def test_evaluate_prints_tables(call, run_folder: Path) -> None:
         assert text in ended.out
 
 
+def test_names_are_printed_whole_and_brackets_are_no_markup(
+    call, pictures: list[Path], tmp_path: Path
+) -> None:
+    classes = ["[bold] 猫", "[red]" + 120 * "x"]
+    folder = tmp_path / "mine [" / "old]"  # together "[/old]", a tag that closes nothing
+    for name in classes:
+        (folder / "train" / name).mkdir(parents=True)
+        (folder / "val" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("L", (8, 8), 40 * i).save(folder / "train" / name / f"{i}.png")
+            Image.new("L", (8, 8), 40 * i).save(folder / "val" / name / f"{i}.png")
+    torch.manual_seed(0)
+    metadata = {"classes": classes, "preprocessing": {"size": [8, 8], "mean": [0.5], "std": [1.0]}}
+    model = ca.create("resnet8_cifar", num_classes=2, in_channels=1)
+    ca.save(model, tmp_path / "m.safetensors", metadata)
+    measured = call("evaluate", tmp_path / "m.safetensors", "--data", f"folder:{folder}")
+    assert (measured.code, measured.err) == (0, "")
+    assert f"the test split of folder:{folder}, 4 images\n" in measured.out
+    named = call("predict", tmp_path / "m.safetensors", pictures[0])
+    for name in classes:
+        assert any(line.startswith(f"{name} ") for line in measured.out.splitlines())
+        assert any(line.rstrip().endswith(f"  {name}") for line in named.out.splitlines())
+
+
 def test_evaluate_refuses_other_classes(call, run_folder: Path, tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         for split in ("train", "val"):
@@ -180,6 +204,13 @@ def test_predict_needs_a_model_and_an_image(call, run_folder: Path, pictures: li
         assert ended.code == 2
         assert missing in ended.err
         assert len(ended.err.splitlines()) == 1
+
+
+def test_predict_says_which_path_there_is_not(call, pictures: list[Path], tmp_path: Path) -> None:
+    ended = call("predict", tmp_path / "gone", pictures[0])
+    assert ended.code == 2
+    assert f"there is no {tmp_path / 'gone'}" in ended.err
+    assert str(pictures[0]) not in ended.err.rpartition(";")[2]
 
 
 def test_visualize_draws_a_picture(

@@ -106,12 +106,13 @@ def _progress(title: str) -> Generator[Callable[[int, int], None]]:
     import time
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     console = Console(stderr=True)
     if console.is_terminal:
         with Progress(console=console, transient=True) as bar:
-            task = bar.add_task(title)
+            task = bar.add_task(escape(title))
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
     shown = time.monotonic()
@@ -127,34 +128,37 @@ def _progress(title: str) -> Generator[Callable[[int, int], None]]:
 
 def _print(asked: dict[str, Any], result: "Evaluation") -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
+    from convatlas.cli.tables import print_table
     from convatlas.evaluate.metrics import wilson_interval
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     right = round(result.top1_accuracy * result.count)
     low, high = (f"{100 * end:.1f}" for end in wilson_interval(right, result.count))
     console.print(
         f"[bold]{asked['architecture']}[/bold] on the {asked['split']} split of "
-        f"{asked['source']}, {result.count:,} images"
+        f"{escape(asked['source'])}, {result.count:,} images"
     )
     console.print(
         f"  top-1 accuracy  {result.top1_accuracy:8.2%}  (95 % interval {low} to {high} %)"
     )
     console.print(f"  top-5 accuracy  {result.top5_accuracy:8.2%}")
     console.print(f"  loss            {result.loss:8.4f}")
-    classes = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("class", "images", "accuracy", "most often taken for"):
-        classes.add_column(title, justify="right" if title in ("images", "accuracy") else "left")
-    for i, (name, accuracy) in enumerate(result.per_class.items()):
-        row = result.confusion[i]
-        shown = "-" if accuracy is None else f"{accuracy:.1%}"
-        classes.add_row(_plain(name), f"{sum(row):,}", shown, _plain(_mistaken(result, i)))
     console.print()
-    console.print(classes)
+    head = ("class", "images", "accuracy", "most often taken for")
+    print_table(head, _class_rows(result), right=("images", "accuracy"))
     if len(result.classes) <= MATRIX_CLASSES:
         console.print("\nconfusion matrix: rows are true, columns predicted")
-        console.print(_matrix(result))
+        _print_matrix(result)
+
+
+def _class_rows(result: "Evaluation") -> list[tuple[str, ...]]:
+    rows = []
+    for i, (name, accuracy) in enumerate(result.per_class.items()):
+        shown = "-" if accuracy is None else f"{accuracy:.1%}"
+        rows.append((name, f"{sum(result.confusion[i]):,}", shown, _mistaken(result, i)))
+    return rows
 
 
 def _mistaken(result: "Evaluation", label: int) -> str:
@@ -166,26 +170,19 @@ def _mistaken(result: "Evaluation", label: int) -> str:
     return f"{result.classes[-place]} ({count})"
 
 
-def _matrix(result: "Evaluation") -> Any:
-    from rich.table import Table
+def _print_matrix(result: "Evaluation") -> None:
+    from rich.text import Text
+
+    from convatlas.cli.tables import print_table
 
     # long names would not fit above narrow columns: numbers stand for them
     short = max(map(len, result.classes)) <= 4
-    matrix = Table(box=None, header_style="dim", pad_edge=False)
-    matrix.add_column("", no_wrap=True)
-    for i, name in enumerate(result.classes):
-        matrix.add_column(_plain(name) if short else str(i), justify="right", no_wrap=True)
+    head = result.classes if short else [str(i) for i in range(len(result.classes))]
+    rows = []
     for i, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
         cells = [
-            f"[bold]{n}[/bold]" if i == j else str(n) if n else "[dim].[/dim]"
+            Text(str(n) if n or i == j else ".", "bold" if i == j else "" if n else "dim")
             for j, n in enumerate(row)
         ]
-        matrix.add_row(_plain(name if short else f"{i} {name}"), *cells)
-    return matrix
-
-
-def _plain(text: str) -> str:
-    """Keep rich from reading a class name such as "[bold]" as markup."""
-    from rich.markup import escape
-
-    return escape(text)
+        rows.append((name if short else f"{i} {name}", *cells))
+    print_table(("", *head), rows, right=head)

@@ -30,9 +30,10 @@ def command(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
     """
     models = [path for path in paths if path.is_dir() or path.suffix == ".safetensors"]
     images = [path for path in paths if path not in models]
-    for what, found in (("MODEL", models), ("IMAGE", images)):
+    for what, found in (("MODEL (a run folder or a .safetensors file)", models), ("IMAGE", images)):
         if not found:
-            raise click.UsageError(f"no {what} among: {' '.join(map(str, paths))}")
+            gone = "".join(f"; there is no {path}" for path in paths if not path.exists())
+            raise click.UsageError(f"no {what} among: {' '.join(map(str, paths))}{gone}")
 
     from convatlas.data.images import read_image
     from convatlas.serve.predictor import Ensemble, Predictor
@@ -71,12 +72,15 @@ def _print(answers: "dict[Path, list[Guess]]") -> None:
     from rich.markup import escape
     from rich.progress_bar import ProgressBar
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000  # in a pipe every guess is one line
     for path, guesses in answers.items():
         table = Table(box=None, show_header=False, pad_edge=False)
         for guess in guesses:
             bar = ProgressBar(total=1.0, completed=guess.probability, width=24)
-            table.add_row(f"{guess.probability:8.2%}", bar, escape(guess.name))
-        console.print(f"[bold]{escape(str(path))}[/bold]")
+            table.add_row(f"{guess.probability:8.2%}", bar, Text(guess.name))
+        console.print(f"[bold]{escape(str(path))}[/bold]", soft_wrap=True)
         console.print(table)

@@ -7,6 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.table import Column
+    from rich.text import Text
 
 _WRAPPED = 44  # characters of a column that may take several lines on a terminal
 _LEAST = 24  # characters of the last column, however narrow the terminal is
@@ -14,7 +15,7 @@ _LEAST = 24  # characters of the last column, however narrow the terminal is
 
 def print_table(
     head: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    rows: "Iterable[Sequence[str | Text]]",
     right: Sequence[str] = (),
     wrapped: Sequence[str] = (),
 ) -> None:
@@ -24,7 +25,7 @@ def print_table(
 
     Args:
         head: Titles of the columns.
-        rows: A text for each column.
+        rows: A text for each column; none is read as markup, for cells hold brackets.
         right: Titles of the columns that are aligned to the right.
         wrapped: Titles of the columns that may take several lines on a terminal.
     """
@@ -39,10 +40,10 @@ def print_table(
         justify = "right" if title in right else "left"
         widest = None if whole else _WRAPPED
         table.add_column(
-            title, justify=justify, no_wrap=whole, overflow="ellipsis", max_width=widest
+            Text(title), justify=justify, no_wrap=whole, overflow="ellipsis", max_width=widest
         )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # no markup: cells hold brackets
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     if console.is_terminal:
         used = sum(_width(column) + 2 for column in table.columns[:-1])
         table.columns[-1].max_width = max(_LEAST, console.width - used)
@@ -54,5 +55,7 @@ def print_table(
 
 
 def _width(column: "Column") -> int:
+    from rich.cells import cell_len
+
     cells = (column.header, *column.cells)
-    return min(column.max_width or 10_000, max(len(str(cell)) for cell in cells))
+    return min(column.max_width or 10_000, max(cell_len(str(cell)) for cell in cells))
