@@ -86,3 +86,23 @@ def test_a_figure_shows_the_picture_and_its_map() -> None:
     made = np.asarray(figure(Image.new("RGB", (32, 32), (0, 128, 255)), torch.ones(4, 4), "t"))
     assert (made == (0, 128, 255)).all(axis=2).sum() == 448 * 448
     assert (made == colours(1.0)).all(axis=2).sum() >= 22  # the top of the colour bar
+
+
+def heading(title: str) -> np.ndarray:
+    """Give the pixels above the pictures of a figure with this title."""
+    found = figure(Image.new("L", (8, 8)), torch.zeros(2, 2), title)
+    return np.asarray(found.convert("L"))[: found.height - 448 - 40 - 46]
+
+
+@pytest.mark.parametrize("letter", ["ä", "É", "š"])
+def test_letters_with_accents_are_no_empty_boxes(letter: str) -> None:
+    """With a font of the system as they are, without one by their base letters."""
+    lacking = "\uffff"
+    assert (heading(letter) != heading(lacking)).any()
+
+
+def test_a_long_name_is_broken_before_the_margin() -> None:
+    short, long = heading("x"), heading(150 * "x")
+    assert len(long) > len(short)
+    assert (long[:, -30:] == 255).all()
+    assert (long[:, :-30] < 128).sum() > 140 * (short < 128).sum()

@@ -1,5 +1,9 @@
 """Pictures of heat maps: colours, overlays and figures, drawn with Pillow alone."""
 
+import contextlib
+import unicodedata
+from functools import cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -20,7 +24,13 @@ _BAR = 22  # width of the colour bar
 _LEAST_BAR = 140  # its height beside a flat picture
 _LEAST_COLUMN = 180  # of a picture and its caption
 _LEAST_WIDTH = 560  # of the heading above a narrow picture
+# Pillow brings a font with the letters of English; these are looked for where systems keep theirs
+_FONTS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf")
+_NO_CHARACTER = "\uffff"  # fonts draw it as they draw every character that they lack
 _INK, _QUIET, _PAPER = (28, 30, 34), (104, 108, 116), (255, 255, 255)
+
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def colours(values: ArrayLike | Tensor) -> NDArray[np.uint8]:
@@ -89,8 +99,8 @@ def figure(image: Image.Image, heat: Tensor, title: str, subtitle: str = "") -> 
     canvas = Image.new("RGB", (content + 2 * _MARGIN, top + bar + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(canvas)
     y = _MARGIN
-    for line, size, colour, height in heading:
-        pen.text((_MARGIN, y), line, fill=colour, font=ImageFont.load_default(size))
+    for line, font, colour, height in heading:
+        pen.text((_MARGIN, y), line, fill=colour, font=font)
         y += height
     seen = f"input, {image.width} x {image.height}"
     x = _MARGIN
@@ -104,22 +114,64 @@ def figure(image: Image.Image, heat: Tensor, title: str, subtitle: str = "") -> 
 
 def _heading(
     title: str, subtitle: str, width: int
-) -> list[tuple[str, int, tuple[int, int, int], int]]:
-    """Give each line of the heading with its font size, colour and height."""
-    lines = [(line, 28, _INK, 38) for line in _wrapped(title, 28, width)]
-    return lines + [(line, 19, _QUIET, 28) for line in _wrapped(subtitle, 19, width)]
+) -> list[tuple[str, Font, tuple[int, int, int], int]]:
+    """Give each line of the heading with its font, colour and height."""
+    lines: list[tuple[str, Font, tuple[int, int, int], int]] = []
+    for text, size, colour, height in ((title, 28, _INK, 38), (subtitle, 19, _QUIET, 28)):
+        font = _font_for(text, size)
+        shown = _wrapped(_legible(text, font), font, width)
+        lines += [(line, font, colour, height) for line in shown]
+    return lines
 
 
-def _wrapped(text: str, size: int, width: int) -> list[str]:
-    """Break `text` between words into lines of at most `width` pixels."""
-    font = ImageFont.load_default(size)
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
+    """Break `text` into lines of at most `width` pixels: between words, or inside a long one."""
     lines: list[str] = []
     for word in text.split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
-        else:
-            lines.append(word)
+            continue
+        while font.getlength(word) > width and len(word) > 1:
+            fits = (n for n in range(len(word) - 1, 0, -1) if font.getlength(word[:n]) <= width)
+            cut = next(fits, 1)
+            lines.append(word[:cut])
+            word = word[cut:]
+        lines.append(word)
     return lines
+
+
+def _font_for(text: str, size: int) -> Font:
+    """Give Pillow's own font, or where it lacks letters of `text` the font that lacks fewest."""
+    letters = set(text)
+    return min(_fonts(size), key=lambda font: sum(not _has(font, letter) for letter in letters))
+
+
+@cache
+def _fonts(size: int) -> list[Font]:
+    fonts: list[Font] = [ImageFont.load_default(size)]
+    for name in _FONTS:
+        with contextlib.suppress(OSError):  # not on this machine
+            fonts.append(ImageFont.truetype(name, size))
+    return fonts
+
+
+def _has(font: Font, letter: str) -> bool:
+    return letter.isspace() or _drawn(font, letter) != _drawn(font, _NO_CHARACTER)
+
+
+def _drawn(font: Font, letter: str) -> bytes:
+    canvas = Image.new("L", (64, 64))
+    ImageDraw.Draw(canvas).text((8, 8), letter, fill=255, font=font)
+    return canvas.tobytes()
+
+
+def _legible(text: str, font: Font) -> str:
+    """Leave out the accents that no font of this machine has."""
+    found = []
+    for letter in text:
+        parts = (part for part in unicodedata.normalize("NFKD", letter) if _has(font, part))
+        found.append(letter if _has(font, letter) else "".join(parts) or letter)
+    return "".join(found)
 
 
 def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int) -> None:
