@@ -123,6 +123,14 @@ def test_recipe_and_command_are_told(page: Page) -> None:
     assert "--seed 7" in page.text
 
 
+def test_a_schedule_of_many_steps_is_told_in_short(run_copy: Path) -> None:
+    recipe = read(run_copy, "config.json")["recipe"]
+    recipe["schedule"] = {"kind": "Levels", "until": list(range(1, 69)), "factors": [1.0] * 68}
+    change(run_copy, "config.json", recipe=recipe)
+    page = Page(write_report(run_copy))
+    assert "until [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ... (68 in all)]" in page.text
+
+
 def test_markup_in_names_is_shown_not_run(run_copy: Path) -> None:
     evil = '<script>alert("x")</script>'
     classes = [evil, *read(run_copy, "config.json")["classes"][1:]]
@@ -181,6 +189,17 @@ def test_runs_without_validation_have_gaps(run_copy: Path) -> None:
     page = Page(write_report(run_copy))
     assert '<polyline class="series train"' in page.source
     assert '<polyline class="series validation"' not in page.source
+
+
+def test_a_run_of_one_epoch_has_points_in_its_curves(run_copy: Path) -> None:
+    lines = (run_copy / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    (run_copy / "metrics.jsonl").write_text(lines[0], encoding="utf-8")
+    page = Page(write_report(run_copy))
+    assert "<polyline" not in page.source  # of one point it would not be seen
+    places = [(a["class"], a["cx"], a["cy"]) for a in page.of("circle") if "class" in a]
+    for name in ("dot train", "dot validation"):
+        # in each of the two charts: once on the curve, once in what a pointer shows
+        assert sorted(places.count(place) for place in places if place[0] == name) == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "test.json", "model.safetensors"])

@@ -13,6 +13,8 @@ from convatlas.evaluate.metrics import wilson_interval
 from convatlas.recipe import to_dict
 from convatlas.train.plan import find_recipes
 
+_LISTED = 12  # values of a list; a schedule in small steps has a hundred
+
 _WORDS = {
     "ema": "weight averaging",
     "lr": "learning rate",
@@ -171,7 +173,8 @@ def readable(value: Any) -> str:
         kind, listed = value.get("kind", ""), ", ".join(parts)
         return f"{kind} ({listed})" if kind and parts else kind or listed
     if isinstance(value, list):
-        return ", ".join(readable(part) for part in value) or "none"
+        more = [f"... ({len(value)} in all)"] if len(value) > _LISTED else []
+        return ", ".join([*map(readable, value[:_LISTED]), *more]) or "none"
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
