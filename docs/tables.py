@@ -9,6 +9,8 @@ from pathlib import Path
 from convatlas import catalog
 from convatlas.analysis.costs import catalog_costs
 from convatlas.analysis.errata import errata_page
+from convatlas.analysis.ledger import read_ledger
+from convatlas.analysis.published import Published, common_test, published_errors
 from convatlas.analysis.report import size_text
 from convatlas.card import Architecture
 from convatlas.files import write_text
@@ -37,16 +39,22 @@ def networks_page() -> str:
     parts = [
         "# Every network\n\n"
         "Parameters and multiply-accumulates for one image of the size given, as `convatlas list` "
-        "counts them; convolutions and linear layers count, biases do not. This page is made by "
-        "`make tables`.\n"
+        "counts them; convolutions and linear layers count, biases do not. Errors in percent, as "
+        "published for one network, top-1 and top-5 on ImageNet; `convatlas compare` names who "
+        "prints them. This page is made by `make tables`.\n"
     ]
+    claims = read_ledger()
+    published = common_test({name: published_errors(name, claims) for name in costs})
     for architecture in catalog.ARCHITECTURES:
         paper = architecture.paper
-        rows = ["| network | parameters | MACs | input | remarks |", "|---|---|---|---|---|"]
+        rows = ["| network | parameters | MACs | input | published error | remarks |"]
+        rows.append("|---|---|---|---|---|---|")
         for name, variant in architecture.variants.items():
             params, macs = costs[name]
             size = size_text(variant.input_shape)
-            rows.append(f"| `{name}` | {params:,} | {macs:,} | {size} | {variant.deviation} |")
+            error = _error(published.get(name))
+            cells = (f"`{name}`", f"{params:,}", f"{macs:,}", size, error, variant.deviation)
+            rows.append(f"| {' | '.join(cells)} |")
         title = f"## {paper.title}\n\n{paper.authors}, {paper.year}. {_link(architecture)}\n"
         parts.append(title + "\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
@@ -80,6 +88,13 @@ def _page(architecture: Architecture) -> str:
 def _link(architecture: Architecture) -> str:
     page = f"[The page of the paper](architectures/{architecture.name}.md)"
     return f"<{architecture.paper.url}>. {page}." if architecture.paper.url else f"{page}."
+
+
+def _error(result: Published | None) -> str:
+    if result is None:
+        return ""
+    errors = [error for error in (result.top1_error, result.top5_error) if error is not None]
+    return f"{' / '.join(f'{error:.2f}' for error in errors)} ({result.test})"
 
 
 def _range(values: list[int]) -> str:
