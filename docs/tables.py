@@ -93,8 +93,11 @@ def _link(architecture: Architecture) -> str:
 def _error(result: Published | None) -> str:
     if result is None:
         return ""
-    errors = [error for error in (result.top1_error, result.top5_error) if error is not None]
-    return f"{' / '.join(f'{error:.2f}' for error in errors)} ({result.test})"
+    top1, top5 = result.top1_error, result.top5_error
+    errors = "-" if top1 is None else f"{top1:.2f}"
+    if top5 is not None:
+        errors += f" / {top5:.2f}"
+    return f"{errors} ({result.test})"
 
 
 def _range(values: list[int]) -> str:
