@@ -17,20 +17,21 @@ def fitted(data: Any, field: str, value: Any, label: str) -> Any:
     """Give `value` as a field of a dataclass holds it: a list as a tuple, 1 as 1.0.
 
     Args:
-        data: The dataclass whose field is to be replaced.
+        data: The dataclass, or one of its instances, whose value is then an example.
         field: Its name.
         value: What a user gave.
         label: How messages name the field.
 
     Raises:
-        InputError: The field declares another type; the message shows what it holds now.
+        InputError: The field declares another type.
     """
-    declared = get_type_hints(type(data))[field]
+    kind = data if isinstance(data, type) else type(data)
+    declared = get_type_hints(kind)[field]
     try:
         return _converted(declared, value)
     except TypeError:
-        takes, example = _words(declared), repr(getattr(data, field))
-        if (declared in _ONE or get_origin(declared) is tuple) and len(example) <= _SHORT:
+        takes, example = _words(declared), "" if data is kind else repr(getattr(data, field))
+        if (declared in _ONE or get_origin(declared) is tuple) and 0 < len(example) <= _SHORT:
             takes += f", such as {example}"
         raise InputError(f"{label} takes {takes}; got {value!r}") from None
 

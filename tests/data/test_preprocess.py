@@ -1,6 +1,7 @@
 """Pictures to tensors and back, against plain numpy and Pillow."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -165,13 +166,21 @@ def test_survives_json(size, channels, shorter, interpolation, border, data):
     ("change", "words"),
     [
         ({"sise": [1, 1]}, "no field 'sise'; did you mean: size"),
-        ({"size": 32}, "not a preprocessing"),
+        ({"size": 32}, "size takes a tuple of whole numbers; got 32"),
+        ({"size": [8]}, "size takes a tuple of whole numbers"),
+        ({"size": [8.5, 6]}, "size takes a tuple of whole numbers"),
+        ({"size": [10**9, 10**9]}, "no picture fits"),
         ({"size": [0, 6]}, "no picture fits"),
-        ({"size": ["8", "6"]}, "not a preprocessing"),
+        ({"size": ["8", "6"]}, "size takes a tuple of whole numbers"),
+        ({"mean": ["dark"]}, "mean takes a tuple of numbers"),
+        ({"mean": [math.nan]}, "finite mean"),
+        ({"std": [math.inf]}, "above 0"),
+        ({"resize_shorter": "8"}, "resize_shorter takes a whole number or None"),
+        ({"border": None}, "border takes a whole number"),
         ({"mean": [0.5, 0.5]}, "1 or 3 channels"),
         ({"std": [0.5, 0.5, 0.5]}, "1 or 3 channels"),
         ({"std": [0.0]}, "above 0"),
-        ({"interpolation": "linear"}, "did you mean: bilinear"),
+        ({"interpolation": "linear"}, "takes 'nearest', 'bilinear' or 'bicubic'; got 'linear'"),
         ({"resize_shorter": 7}, "too small for a crop of 8x6"),
         ({"border": 3}, "border of 3"),
         ({"border": -1}, "border of -1"),

@@ -113,7 +113,7 @@ def test_members_must_agree_on_the_classes() -> None:
     ("changes", "message"),
     [
         ({"classes": ["cat"]}, "names 1 classes of 6"),
-        ({"preprocessing": {"size": [6, 5]}}, "not a preprocessing"),
+        ({"preprocessing": {"size": [6, 5]}}, "preprocessing needs a mean"),
         ({"preprocessing": None}, "doesn't tell how images are prepared"),
     ],
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import convatlas as ca
+from convatlas.catalog import build_meta
 from convatlas.errors import FileError, InputError, UnknownNameError
 from convatlas.weights.fitting import WeightsWarning
 
@@ -253,6 +254,8 @@ class TestDamagedFiles:
             ({"num_classes": 10**12}, "(3, 64) for (1000000000000, 64)"),
             ({"num_classes": 10**30}, "describes no network"),
             ({"num_classes": -1}, "num_classes must be"),
+            ({"classes": 3}, "no valid classes"),
+            ({"preprocessing": "centre crop"}, "no valid preprocessing"),
         ],
     )
     def test_a_header_that_makes_no_sense(self, file, header, message):
@@ -277,6 +280,18 @@ class TestSaving:
         for value in ({1, 2}, torch.zeros(1), float("nan")):
             assert "metadata" in refusal(ca.save, model, tmp_path / "x", {"value": value})
         assert "got 2 names" in refusal(ca.save, model, tmp_path / "x", {"classes": ["a", "b"]})
+        for classes in (3, "abc", {"a": 0, "b": 1, "c": 2}):
+            message = refusal(ca.save, model, tmp_path / "x", {"classes": classes})
+            assert "classes are a list of names" in message
+
+    def test_shapes_without_weights_are_refused(self, tmp_path):
+        message = refusal(ca.save, build_meta(NET), tmp_path / "x.safetensors")
+        assert "on the meta device" in message
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_compiled_network_is_saved_as_ours(self, model, tmp_path):
+        ca.save(torch.compile(model, backend="eager"), tmp_path / "compiled.safetensors")
+        assert same(model, ca.load(tmp_path / "compiled.safetensors")[0])
 
     def test_a_full_disk_leaves_the_old_file(self, model, file):
         old = file.read_bytes()

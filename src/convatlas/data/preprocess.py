@@ -1,7 +1,8 @@
 """From a picture to what a network takes, and back. It travels with the weights."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from convatlas.data.augment import RESAMPLING, Interpolation, shorter_side_to
-from convatlas.data.images import plain
+from convatlas.data.images import MAX_PIXELS, plain
 from convatlas.errors import InputError, suggest
+from convatlas.fields import fitted
 
 MODES = {1: "L", 3: "RGB"}  # by number of channels
 
@@ -45,13 +47,15 @@ class Preprocessing:
                 f"preprocessing takes a mean and a std for 1 or 3 channels, not {self.mean!r} and "
                 f"{self.std!r}"
             )
-        if not all(std > 0 for std in self.std):
+        if not all(map(math.isfinite, self.mean)):
+            raise InputError(f"preprocessing takes a finite mean, not {self.mean!r}")
+        if not all(0 < std < math.inf for std in self.std):
             raise InputError(f"preprocessing takes a std above 0, not {self.std!r}")
         if self.interpolation not in RESAMPLING:
             raise InputError(
                 f"no interpolation {self.interpolation!r}{suggest(self.interpolation, RESAMPLING)}"
             )
-        if self.border < 0 or min(self._inner) < 1:
+        if self.border < 0 or min(self._inner) < 1 or math.prod(self.size) > MAX_PIXELS:
             raise InputError(
                 f"no picture fits a size of {self.size} with a border of {self.border}"
             )
@@ -148,15 +152,13 @@ class Preprocessing:
         for name in data:
             if name not in known:
                 raise InputError(f"preprocessing has no field {name!r}{suggest(name, known)}")
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        for field in fields(cls):
+            if field.default is MISSING and field.name not in data:
+                raise InputError(f"preprocessing needs a {field.name}: {dict(data)!r}")
+        values = {
+            name: fitted(cls, name, value, f"preprocessing: {name}") for name, value in data.items()
         }
-        try:
-            return cls(**values)
-        except InputError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise InputError(f"not a preprocessing: {dict(data)!r}: {error}") from error
+        return cls(**values)
 
 
 def _column(values: tuple[float, ...]) -> np.ndarray:

@@ -104,6 +104,7 @@ def save(model: nn.Module, path: str | Path, metadata: Mapping[str, Any] | None 
         InputError: Not a network of convatlas, or metadata that can't be kept.
         FileError: The disk is full or `path` can't be written; nothing is left behind.
     """
+    model = getattr(model, "_orig_mod", model)  # torch.compile gives a network around ours
     header = json.dumps(_header(model, metadata or {}), ensure_ascii=False)
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with whole_file(path) as aside:
@@ -178,8 +179,12 @@ def _header(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise InputError(f"can't keep the metadata of {name}: {error}") from error
     classes = metadata.get("classes")
+    if classes is not None and not isinstance(classes, (list, tuple)):
+        raise InputError(f"classes are a list of names, not {classes!r}")
     if classes is not None and len(classes) != made["num_classes"]:
         raise InputError(f"{name} has {made['num_classes']} classes; got {len(classes)} names")
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise InputError(f"can't save {name}: on the meta device it has shapes but no weights")
     misfit = explain_misfit(build_meta(name, **_arguments(made)).state_dict(), model.state_dict())
     if misfit:
         raise InputError(f"can't save {name}: it has changed since it was built: {misfit}")
@@ -195,12 +200,9 @@ def _header(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(made: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the arguments of `catalog.build`; JSON has no tuples, specs have no lists."""
-    overrides = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in made["overrides"].items()
-    }
-    return {"num_classes": made["num_classes"], "in_channels": made["in_channels"], **overrides}
+    """Give the arguments of `catalog.build`."""
+    sizes = {key: made[key] for key in ("num_classes", "in_channels")}
+    return {**sizes, **made["overrides"]}
 
 
 def _read(path: str | Path) -> _Stored:
@@ -236,6 +238,8 @@ def _metadata(path: Path, header: str) -> dict[str, Any]:
         )
     kinds = {"architecture": str, "num_classes": int, "in_channels": int, "overrides": dict}
     wrong = [name for name, kind in kinds.items() if not isinstance(metadata.get(name), kind)]
+    optional = {"classes": list, "preprocessing": dict}
+    wrong += [k for k, kind in optional.items() if not isinstance(metadata.get(k) or kind(), kind)]
     if wrong:
         raise FileError(f"the header of {path} is damaged: no valid {', '.join(wrong)}")
     return metadata
