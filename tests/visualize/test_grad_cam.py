@@ -169,6 +169,12 @@ def test_the_model_is_left_as_it_was_also_after_an_error(label: int, layer: str)
     assert_same(before, state_of(model))
 
 
+@pytest.mark.parametrize("label", ["1", 1.0, True])
+def test_a_label_that_is_no_number_of_a_class_is_refused(label: Any) -> None:
+    with pytest.raises(InputError, match=f"by its number, from 0 to 3, not {label!r}"):
+        grad_cam(Branches(inplace=False), random_image(), label, "act")
+
+
 def test_a_forward_that_fails_leaves_no_hook() -> None:
     model = gap_network()
     with pytest.raises(RuntimeError):

@@ -134,6 +134,8 @@ def _score(logits: Tensor, label: int | None) -> Tensor:
     classes = logits.shape[1]
     if label is None:
         label = int(logits.argmax())
+    if isinstance(label, bool) or not hasattr(label, "__index__"):
+        raise InputError(f"a class is given by its number, from 0 to {classes - 1}, not {label!r}")
     if not 0 <= label < classes:
         raise InputError(f"no class {label}; there are {classes}, from 0 to {classes - 1}")
     return logits[0, label]
