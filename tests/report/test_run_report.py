@@ -131,6 +131,15 @@ def test_a_schedule_of_many_steps_is_told_in_short(run_copy: Path) -> None:
     assert "until [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ... (68 in all)]" in page.text
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [("folder:pets", "pets"), ("folder:my/pets/", "pets"), ("folder:.", "."), ("digits", "digits")],
+)
+def test_a_folder_is_called_by_its_last_part(run_copy: Path, source: str, shown: str) -> None:
+    change(run_copy, "config.json", source=source)
+    assert f"<title>resnet8_cifar on {shown}:" in Page(write_report(run_copy)).source
+
+
 def test_markup_in_names_is_shown_not_run(run_copy: Path) -> None:
     evil = '<script>alert("x")</script>'
     classes = [evil, *read(run_copy, "config.json")["classes"][1:]]

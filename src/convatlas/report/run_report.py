@@ -100,7 +100,7 @@ def _context(run: RunFolder, model: nn.Module) -> dict[str, Any]:
         "version": __version__,
         "run": run,
         "family": architecture.name,
-        "data": run.config["source"].rstrip("/").rpartition("/")[2],
+        "data": _short_name(run.config["source"]),
         "paper": architecture.paper,
         "deviations": [*filter(None, [variant.deviation]), *architecture.deviations],
         "right": right,
@@ -158,6 +158,12 @@ def _spread(examples: Sequence[Prediction]) -> list[Prediction]:
     """Take some of the examples, evenly over the classes."""
     count = min(EXPLAINED_RIGHT, len(examples))
     return [examples[i * len(examples) // count] for i in range(count)]
+
+
+def _short_name(source: str) -> str:
+    """Name a folder of pictures by its last part."""
+    place = source.removeprefix("folder:")
+    return Path(place).name or place
 
 
 def _axis_start(low: float) -> float:
