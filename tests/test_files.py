@@ -50,8 +50,10 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(
 
 def test_a_folder_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(FileError, match=r"can't write .*runs/demo\.txt: "):
+    with pytest.raises(FileError, match=r"can't write .*demo\.txt: a part of its path is a file"):
         write_text(tmp_path / "runs" / "demo.txt", "x")
+    with pytest.raises(FileError, match=r"can't write .*demo\.txt: a part of its path is a file"):
+        write_text(tmp_path / "runs" / "deeper" / "demo.txt", "x")
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:

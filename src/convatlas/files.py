@@ -36,7 +36,9 @@ def whole_file(path: str | Path) -> Generator[Path]:
     except OSError as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"can't write {path}: {error.strerror or error}") from error
+        blocked = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a part of its path is a file" if blocked else error.strerror or error
+        raise FileError(f"can't write {path}: {reason}") from error
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)
