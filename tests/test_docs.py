@@ -11,7 +11,9 @@ from convatlas.cli import main
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("docs/**/*.md")])
 # these train, download or need a run: tests of their own cover them
-NOT_HERE = re.compile(r"convatlas (train|evaluate|predict|visualize|convert|serve)\b|--plot|^(make|git|pip) ")
+NOT_HERE = re.compile(
+    r"convatlas (train|evaluate|predict|visualize|convert|serve)\b|--plot|^(make|git|pip) "
+)
 
 
 def pages_with(language: str) -> list[pytest.param]:
