@@ -1,5 +1,6 @@
 """`evaluate`, `predict` and `visualize`, called as a user calls them."""
 
+import io
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -204,6 +205,20 @@ def test_predict_needs_a_model_and_an_image(call, run_folder: Path, pictures: li
         assert ended.code == 2
         assert missing in ended.err
         assert len(ended.err.splitlines()) == 1
+
+
+def test_a_terminal_that_lacks_letters_gets_their_codes(
+    run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, metadata = ca.load(run_folder)
+    names = [f"Käfer {i}" for i in range(10)]
+    ca.save(model, tmp_path / "m.safetensors", metadata | {"classes": names})
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(tmp_path / "m.safetensors"), str(pictures[0])])
+    assert ended.value.code == 0
+    assert terminal.buffer.getvalue().count(rb"K\xe4fer") == 5
 
 
 def test_predict_says_which_path_there_is_not(call, pictures: list[Path], tmp_path: Path) -> None:

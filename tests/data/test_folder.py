@@ -1,5 +1,6 @@
 """Folders of pictures: three layouts, and one clear line for each way to get them wrong."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +199,16 @@ def test_says_what_is_wrong(tmp_path, make, words):
         opened(tmp_path / "pets")
     assert str(tmp_path / "pets") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["", "cat", "cat/0.png"])
+def test_a_name_that_is_not_utf8_is_shown_and_refused(tmp_path, part):
+    folder = fill(tmp_path / "pets", cat=4, dog=4)
+    odd = os.fsdecode(b"caf\xe9")
+    try:
+        renamed = (folder / part).rename((folder / part).with_name(odd + Path(part).suffix))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(FileError, match=r"caf\\xe9.* is not UTF-8: rename it") as caught:
+        opened(folder if part else renamed)
+    str(caught.value).encode()

@@ -8,6 +8,7 @@ and SIGTERM.
 """
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -72,6 +73,9 @@ def convatlas(debug: bool) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: errors of the user are one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is no error
+            stream.reconfigure(errors="backslashreplace")
     args = sys.argv[1:] if args is None else list(args)
     debug = "--debug" in args  # allowed anywhere, also behind the verb
     args = [arg for arg in args if arg != "--debug"]
@@ -95,7 +99,8 @@ def main(args: list[str] | None = None) -> NoReturn:
             raise
         code = _without_reader()
     except OSError as error:
-        code = _fail(f"{error.filename or 'a file'}: {error.strerror or error}", debug, 2)
+        where = error.filename or "can't write the output"
+        code = _fail(f"{where}: {error.strerror or error}", debug, 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

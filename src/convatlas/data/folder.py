@@ -77,6 +77,7 @@ def open_folder(folder: Path, seed: int = 0) -> Source:
     Raises:
         FileError: There is no such folder, or its classes can't be learnt from.
     """
+    _check_name(folder)
     inside = _folders(folder)
     held_out = [name for name in ("val", "test") if name in inside]
     if "train" not in inside:
@@ -132,6 +133,8 @@ def _scan(
     folder: Path, split: str, classes: list[str], least: int
 ) -> tuple[list[str], FolderSplit]:
     place = folder / split
+    for name in classes:
+        _check_name(place / name)
     found = {name: _pictures(folder, place / name) for name in classes}
     if not any(found.values()):
         raise FileError(
@@ -164,7 +167,18 @@ def _pictures(folder: Path, start: Path) -> list[str]:
             for name in files
             if name[0] != "." and name.lower().endswith(EXTENSIONS)
         ]
+    for file in found:
+        _check_name(folder / file)
     return sorted(found)
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that no JSON file can hold: bytes that are not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise FileError(f"the name of {shown} is not UTF-8: rename it") from error
 
 
 def _refuse(error: OSError) -> None:
