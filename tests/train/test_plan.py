@@ -103,9 +103,9 @@ def test_unknown_names_name_the_nearest(arguments, message):
         ({"seed": -1}, "seed must be"),
         ({"epochs": 0}, "epochs must be a whole number"),
         ({"changes": {"batch_size": 0}}, "batch_size must be"),
-        ({"changes": {"batch_size": 1.5}}, "batch_size takes int"),
+        ({"changes": {"batch_size": 1.5}}, "batch_size takes a whole number"),
         ({"changes": {"optimizer.lr": 0}}, "optimizer.lr must be a positive number"),
-        ({"changes": {"optimizer.lr": "fast"}}, "optimizer.lr takes float"),
+        ({"changes": {"optimizer.lr": "fast"}}, "optimizer.lr takes a number"),
         ({"changes": {"optimizer": 1}}, "optimizer has parts; set one of them: optimizer.lr"),
         ({"changes": {"ema": 1}}, "ema must be between 0 and 1"),
         ({"changes": {"label_smoothing": -0.1}}, "label_smoothing must be in"),
@@ -124,7 +124,7 @@ def test_null_goes_where_nothing_is_allowed():
     changed = override(recipe, {"resize_shorter": None, "ema": None})
     assert (changed.resize_shorter, changed.ema) == (None, None)
     assert override(changed, {"ema": 0.5}).ema == 0.5
-    with pytest.raises(InputError, match="epochs takes int"):
+    with pytest.raises(InputError, match="epochs takes a whole number"):
         override(recipe, {"epochs": None})
 
 
