@@ -14,7 +14,16 @@ from convatlas.train.plan import choose_recipe, find_recipes
 
 IMAGES = 4
 STEPS = 1000
-LIGHT = ("lenet5-mnist", "lenet5-digits", "lenet5_modern-mnist_modern", "resnet20_cifar-cifar10")
+LIGHT = (
+    "lenet5-mnist",
+    "lenet5-digits",
+    "lenet5_modern-mnist_modern",
+    "resnet20_cifar-cifar10",
+    "densenet40_k12_cifar-cifar10",
+    "mobilenet_v1-imagenet",
+    "cnn_flatten-mnist",
+    "cnn_gap-mnist_gap",
+)
 
 
 def network_of(architecture, recipe):
