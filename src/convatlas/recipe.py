@@ -1,7 +1,7 @@
 """The nouns of training: a recipe, its optimizer and its augmentation. Data only, no torch."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from convatlas.data.augment import Augmentation
 from convatlas.errors import InputError, unknown
@@ -44,6 +44,31 @@ Optimizer = SGD | RMSProp | Adam
 
 
 @dataclass(frozen=True, slots=True)
+class Mixup:
+    """Mix each image with another of its batch, and their labels alike (Zhang et al. 2018).
+
+    Attributes:
+        alpha: The share is drawn from Beta(alpha, alpha).
+    """
+
+    alpha: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class CutMix:
+    """Paste a box of another image of the batch, labels by area (Yun et al. 2019).
+
+    Attributes:
+        alpha: The area left is drawn from Beta(alpha, alpha).
+    """
+
+    alpha: float = 1.0
+
+
+Mixing = Mixup | CutMix
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How a network was trained.
 
@@ -54,8 +79,14 @@ class Recipe:
         optimizer: Its rate is multiplied by `schedule` at every step.
         schedule: See `convatlas.schedules`.
         augment: Applied to each training image in this order, before the preprocessing.
+        mix: One of these, drawn anew, is applied to each batch; none: the images as they are.
         loss: A name in `convatlas.train.losses`.
         label_smoothing: Weight of the uniform distribution in the target (Szegedy et al. 2015).
+        sides: Train the side classifiers too, with their weights in the loss; they are dropped
+            from the result, as in the paper.
+        clip_norm: Greatest norm of all gradients together; None: as large as they are.
+        balance: Against classes of unequal size: "loss" weights each class by the inverse of its
+            share, "sampling" draws classes equally often, with replacement.
         ema: Decay of an exponential moving average of the weights, which is then what is
             validated, tested and kept (Polyak & Juditsky 1992); None: the weights themselves.
         resize_shorter: Test images are resized to this shorter side, then cropped to the
@@ -69,8 +100,12 @@ class Recipe:
     optimizer: Optimizer
     schedule: Schedule = Constant()
     augment: tuple[Augmentation, ...] = ()
+    mix: tuple[Mixing, ...] = ()
     loss: str = "cross_entropy"
     label_smoothing: float = 0.0
+    sides: bool = False
+    clip_norm: float | None = None
+    balance: Literal["none", "loss", "sampling"] = "none"
     ema: float | None = None
     resize_shorter: int | None = None
     deviations: tuple[str, ...] = ()
@@ -85,6 +120,13 @@ class Recipe:
             raise InputError(f"optimizer.lr must be a positive number, not {self.optimizer.lr!r}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing must be in [0, 1), not {self.label_smoothing!r}")
+        if self.clip_norm is not None and not 0 < self.clip_norm < float("inf"):
+            raise InputError(
+                f"clip_norm must be positive, or null for none, not {self.clip_norm!r}"
+            )
+        for op in self.mix:
+            if not isinstance(op, Mixing) or not 0 < op.alpha < float("inf"):
+                raise InputError(f"mix takes Mixup(alpha) and CutMix(alpha), alpha > 0, not {op!r}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema must be between 0 and 1, or null for none, not {self.ema!r}")
         for op in self.augment:
