@@ -4,7 +4,6 @@ After Canziani, Paszke, Culurciello 2016, "An analysis of deep neural network mo
 applications", figure 2 (https://arxiv.org/abs/1605.07678). Needs matplotlib, the extra `plot`.
 """
 
-import importlib
 import itertools
 import math
 import textwrap
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from convatlas.analysis.compare import Comparison
 from convatlas.analysis.published import Published, common_test
 from convatlas.errors import InputError
-from convatlas.files import whole_file
+from convatlas.plots import COLOURS, GREY, INK, check_chart, write_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +26,6 @@ Top = Literal[1, 5]
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 Disc = tuple[float, float, float]  # x, y, radius, in pixels
 
-_FORMATS = (".png", ".svg")
-# Okabe & Ito 2008: colours that the colour-blind can tell apart
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#666666")
-_INK, _GREY = "#222222", "#6b6b6b"
 _WIDTH, _CHART, _HEAD, _LINE = 9.0, 4.8, 0.9, 0.13  # inches; a line of the notes
 _LARGEST = 56.0  # points, the diameter of the largest bubble
 _ROUND = [digit * 10**power for power in range(3, 10) for digit in (1, 2, 5)]  # for the legend
@@ -67,36 +62,11 @@ def draw_bubbles(comparison: Comparison, path: str | Path, top: Top = 1) -> dict
         FileError: The file can't be written.
     """
     check_chart(path)
-    import matplotlib as mpl
-
     bubbles, missing = _bubbles(comparison, top)
     if not bubbles:
         raise InputError(f"nothing to draw: no top-{top} error is printed for {', '.join(missing)}")
-    kind = Path(path).suffix.lower()
-    style: dict[Any, Any] = {
-        "svg.hashsalt": "convatlas",
-        "font.family": "DejaVu Sans",
-        "font.size": 9,
-    }
-    with mpl.rc_context(style), whole_file(path) as aside:
-        stamp = {"Date": None} if kind == ".svg" else {}  # equal charts are equal files
-        figure = _figure(bubbles, top)
-        figure.savefig(aside, format=kind[1:], dpi=160, metadata=stamp)
+    write_chart(path, lambda: _figure(bubbles, top))
     return missing
-
-
-def check_chart(path: str | Path) -> None:
-    """Refuse a file that no chart can be drawn to, before anything is computed for it.
-
-    Raises:
-        InputError: It is neither .png nor .svg, or matplotlib is missing.
-    """
-    if Path(path).suffix.lower() not in _FORMATS:
-        raise InputError(f"a chart is a {' or '.join(_FORMATS)} file, not {Path(path).name!r}")
-    try:
-        importlib.import_module("matplotlib")
-    except ImportError as error:
-        raise InputError("a chart needs matplotlib: pip install 'convatlas[plot]'") from error
 
 
 def _bubbles(comparison: Comparison, top: Top) -> tuple[list[_Bubble], dict[str, str]]:
@@ -137,7 +107,7 @@ def _figure(bubbles: Sequence[_Bubble], top: Top) -> "Figure":
     tests = list(dict.fromkeys(bubble.test for bubble in bubbles))
     _draw_axes(axes, bubbles, top)
     for bubble in sorted(bubbles, key=lambda bubble: -bubble.params):  # small ones on top
-        colour = _COLOURS[tests.index(bubble.test) % len(_COLOURS)]
+        colour = COLOURS[tests.index(bubble.test) % len(COLOURS)]
         size = scale**2 * bubble.params
         axes.scatter(
             bubble.giga_macs,
@@ -150,7 +120,7 @@ def _figure(bubbles: Sequence[_Bubble], top: Top) -> "Figure":
             zorder=3,
         )
     _draw_legends(axes, bubbles, tests, scale)
-    figure.text(0.075, 0.12 / height, "\n".join(notes), fontsize=6.5, color=_GREY, va="bottom")
+    figure.text(0.075, 0.12 / height, "\n".join(notes), fontsize=6.5, color=GREY, va="bottom")
     _draw_names(axes, bubbles, scale)
     return figure
 
@@ -170,16 +140,16 @@ def _draw_axes(axes: "Axes", bubbles: Sequence[_Bubble], top: Top) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1,) if far else (1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(which="both", length=0, labelcolor=_INK)
+    axes.tick_params(which="both", length=0, labelcolor=INK)
     axes.grid(color="#e4e4e4", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#bbbbbb")
-    axes.set_xlabel("multiply-adds for one image, in billions", color=_INK)
-    axes.set_ylabel(f"top-{top} accuracy as published, in %", color=_INK)
+    axes.set_xlabel("multiply-adds for one image, in billions", color=INK)
+    axes.set_ylabel(f"top-{top} accuracy as published, in %", color=INK)
     title = "Accuracy against operations; the area is the parameters"
-    axes.figure.suptitle(title, x=0.075, y=0.985, ha="left", fontsize=12, color=_INK)
+    axes.figure.suptitle(title, x=0.075, y=0.985, ha="left", fontsize=12, color=INK)
 
 
 def _draw_legends(
@@ -195,8 +165,8 @@ def _draw_legends(
     largest = max(bubble.params for bubble in bubbles)
     shown = [size for size in _ROUND if largest / 200 < size <= largest / 6][::-2][:3]
     sizes = [mark(scale * math.sqrt(size), "#bdbdbd", _millions(size)) for size in sorted(shown)]
-    colours = [mark(8.0, _COLOURS[i % len(_COLOURS)], test) for i, test in enumerate(tests)]
-    look = {"frameon": False, "labelcolor": _INK, "fontsize": 8, "borderaxespad": 0.2}
+    colours = [mark(8.0, COLOURS[i % len(COLOURS)], test) for i, test in enumerate(tests)]
+    look = {"frameon": False, "labelcolor": INK, "fontsize": 8, "borderaxespad": 0.2}
     left = axes.legend(
         handles=colours, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, **look
     )
@@ -244,7 +214,7 @@ def _draw_names(axes: "Axes", bubbles: Sequence[_Bubble], scale: float) -> None:
         if gap > _GAPS[0]:
             left, low, right, high = _around(*middle, size.width, size.height)
             nearest = (min(max(0.0, left), right) / pixel, min(max(0.0, low), high) / pixel)
-            line = {"arrowstyle": "-", "color": _GREY, "linewidth": 0.6, "shrinkA": 1}
+            line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1}
             line["shrinkB"] = disc[2] / pixel
             axes.annotate("", at, nearest, **place, arrowprops=line)
 

@@ -53,8 +53,9 @@ def command(
 
     Example: convatlas compare alexnet vgg16 resnet50 densenet121 --plot chart.png
     """
-    from convatlas.analysis.bubbles import check_chart, draw_bubbles
+    from convatlas.analysis.bubbles import draw_bubbles
     from convatlas.analysis.compare import compare
+    from convatlas.plots import check_chart
 
     if plot is not None:
         check_chart(plot)
