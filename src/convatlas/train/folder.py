@@ -101,7 +101,7 @@ class RunFiles:
             InputError: A setting differs; the message names each.
             FileError: `config.json` can't be read.
         """
-        old, new = _flat(read_json(self.config)), _flat(dict(config))
+        old, new = flat(read_json(self.config)), flat(dict(config))
         different = [
             f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
             for name in {**old, **new}
@@ -141,11 +141,11 @@ def read_json(path: Path) -> Any:
         raise FileError(f"{path} is damaged: {error}") from error
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def flat(value: Any, name: str = "") -> dict[str, Any]:
     """Turn {"recipe": {"epochs": 3}} into {"recipe.epochs": 3}."""
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         return {name: value}
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, part in value.items():
-        flat |= _flat(part, f"{name}.{key}" if name else key)
-    return flat
+        found |= flat(part, f"{name}.{key}" if name else key)
+    return found
