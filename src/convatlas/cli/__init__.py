@@ -29,6 +29,7 @@ VERBS = {
     "train": "train",
     "evaluate": "evaluate",
     "predict": "predict",
+    "runs": "runs",
     "visualize": "visualize",
     "convert": "convert",
 }
