@@ -1,7 +1,10 @@
 """The catalog: find a network by its name, build it, and say what is wrong with a name."""
 
+import gc
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -165,3 +168,31 @@ def test_the_same_seed_draws_the_same_weights():
         models.append(nn.utils.parameters_to_vector(build("resnet20_cifar").parameters()))
     assert torch.equal(models[0], models[1])
     assert not torch.equal(models[0], models[2])
+
+
+def test_building_on_meta_draws_nothing_and_takes_no_random_numbers():
+    code = """
+import sys, torch
+from convatlas.catalog import build
+
+before = torch.get_rng_state()
+with torch.device("meta"):
+    for name in ("alexnet", "lenet5", "inception_v3", "resnet20_cifar"):
+        build(name)
+print(torch.equal(before, torch.get_rng_state()), "torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_of_garbage_is_as_before(enabled):
+    was = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        build_meta("lenet5")
+        with pytest.raises(InputError):
+            build_meta("lenet5", act="sine")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was else gc.disable)()

@@ -1,6 +1,9 @@
 """Every architecture in one tuple, in order of publication; find one network of it, build it."""
 
+import contextlib
+import gc
 import operator
+from collections.abc import Generator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -32,6 +35,7 @@ from convatlas.architectures import (
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
 from convatlas.fields import fitted
+from convatlas.layers import no_drawing_on_meta
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     lenet5.ARCHITECTURE,
@@ -94,6 +98,8 @@ def build(
 ) -> nn.Module:
     """Build a network with fresh weights in its paper's initialization, in train mode.
 
+    On the meta device (`with torch.device("meta")`) nothing is drawn or allocated.
+
     Args:
         name: One of `variants()`, or a name of the forms that `find` takes.
         num_classes: Outputs of the last layer; the paper's when not given.
@@ -111,7 +117,8 @@ def build(
     spec = _overridden(name, variant.spec, overrides)
     classes = _count("num_classes", variant.num_classes if num_classes is None else num_classes)
     channels = _count("in_channels", variant.input_shape[0] if in_channels is None else in_channels)
-    model = architecture.net(spec, num_classes=classes, in_channels=channels)
+    with no_drawing_on_meta(), no_collection():
+        model = architecture.net(spec, num_classes=classes, in_channels=channels)
     model.created_as = {
         "name": name,
         "num_classes": classes,
@@ -125,6 +132,18 @@ def build_meta(name: str, **arguments: Any) -> nn.Module:
     """Build a network on the meta device: shapes only, nothing is allocated or drawn."""
     with torch.device("meta"):
         return build(name, **arguments)
+
+
+@contextlib.contextmanager
+def no_collection() -> Generator[None]:
+    """Spare the search for garbage: a deep network is 10,000 new objects, all of them in use."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _count(label: str, value: Any) -> int:

@@ -7,31 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convatlas import catalog
 from convatlas.errors import InputError
 
 aten = torch.ops.aten
-
-_DRAWING = {name for name in dir(nn.init) if name.endswith("_") and name[0] != "_"} | {
-    *("bernoulli_", "erfinv_", "fill_", "random_", "zero_")
-}
-
-
-class _Undrawn(TorchFunctionMode):
-    """Leaves out the drawing of weights, which costs a second on the meta device for nothing."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
-    ) -> Any:
-        """Give back the tensor that was to be drawn; run everything else."""
-        kwargs = kwargs or {}
-        tensor = args[0] if args else kwargs.get("tensor")
-        if getattr(func, "__name__", "") in _DRAWING and isinstance(tensor, Tensor):
-            return tensor
-        return func(*args, **kwargs)
 
 
 def build_on_meta(name: str, **arguments: Any) -> nn.Module:
@@ -41,8 +22,7 @@ def build_on_meta(name: str, **arguments: Any) -> nn.Module:
         name: As for `catalog.build`.
         arguments: As for `catalog.build`.
     """
-    with _Undrawn():
-        return catalog.build_meta(name, **arguments).eval()
+    return catalog.build_meta(name, **arguments).eval()
 
 
 def meta_copy(model: nn.Module) -> nn.Module:
@@ -87,7 +67,8 @@ class MetaMode(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
         """Run one operation."""
-        return run(func, args, kwargs or {})
+        with torch._C.DisableTorchFunction():  # else each look at a shape asks for the device
+            return run(func, args, kwargs or {})
 
 
 def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -108,17 +89,22 @@ def _are_floats(args: Sequence[Any]) -> bool:
     return len(kinds) == 1 and all(dtype.is_floating_point and meta for dtype, meta in kinds)
 
 
+def _like(x: Tensor) -> Tensor:
+    """Make another tensor of this shape; torch's own rule for it is written in Python."""
+    return x.new_empty(x.shape) if x.is_contiguous() else torch.empty_like(x)
+
+
 def _pointwise(*args: Any) -> Tensor | None:
     tensors = [arg for arg in args if isinstance(arg, Tensor)]
     first, shapes = tensors[0], [tensor.shape for tensor in tensors]
     if all(shape == shapes[0] for shape in shapes):
-        return torch.empty_like(first)
+        return _like(first)
     return first.new_empty(torch.broadcast_shapes(*shapes))
 
 
 def _batch_norm(x: Tensor, *args: Any) -> tuple[Tensor, ...] | None:
     training = args[4]
-    return None if training else (torch.empty_like(x), x.new_empty(0), x.new_empty(0))
+    return None if training else (_like(x), x.new_empty(0), x.new_empty(0))
 
 
 def _mean(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor | None:
@@ -151,7 +137,27 @@ def _addmm(_bias: Tensor, a: Tensor, b: Tensor) -> Tensor | None:
     return a.new_empty(a.shape[0], b.shape[1]) if a.shape[1] == b.shape[0] else None
 
 
+def _convolution(
+    x: Tensor,
+    weight: Tensor,
+    _bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    _output_padding: Sequence[int],
+    groups: int,
+) -> Tensor | None:
+    sizes, kernel = x.shape[2:], weight.shape[2:]
+    if transposed or len(stride) != len(sizes) or x.shape[1] != weight.shape[1] * groups:
+        return None
+    steps = zip(sizes, kernel, stride, padding, dilation, strict=True)
+    out = [(n + 2 * pad - far * (k - 1) - 1) // step + 1 for n, k, step, pad, far in steps]
+    return x.new_empty(len(x), len(weight), *out) if min(out) > 0 else None
+
+
 _QUICK: dict[Any, Callable[..., Any]] = {
+    aten.convolution: _convolution,
     aten.native_batch_norm: _batch_norm,
     aten.mean: _mean,
     aten.cat: _cat,

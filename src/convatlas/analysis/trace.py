@@ -1,8 +1,9 @@
 """Run a network once, on the meta device, and record every layer: names, shapes, costs, fields."""
 
 import contextlib
+import functools
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from convatlas.analysis.operation import Operation, Sight, collapse, dependent, 
 from convatlas.analysis.receptive_field import Field, Reach
 from convatlas.analysis.record import LayerRecord, Parameters, Step, container, functions, leaf
 from convatlas.analysis.rules import FACTORIES, cost, see
+from convatlas.catalog import no_collection
 from convatlas.errors import InputError, UserError
 
 
@@ -56,7 +58,7 @@ def trace(model: nn.Module, input_shape: Sequence[int], method: str = "forward")
         )
     tracer = _Tracer(model)
     x = images(model, shape)
-    with tracer.hooked(), torch.no_grad(), torch.device("meta"), tracer:
+    with no_collection(), tracer.hooked(), torch.no_grad(), torch.device("meta"), tracer:
         tracer.look_at(x)
         try:
             output = model(x) if method == "forward" else getattr(model, method)(x)
@@ -68,6 +70,17 @@ def trace(model: nn.Module, input_shape: Sequence[int], method: str = "forward")
             name = type(model).__name__
             raise InputError(f"{name} does not run on an input of {size}: {reason}") from error
     return tracer.finish(shape, output)
+
+
+def _quietly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep what `method` asks of tensors from torch's modes: the device takes most of the time."""
+
+    @functools.wraps(method)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            return method(*args, **kwargs)
+
+    return called
 
 
 @dataclass(slots=True)
@@ -94,17 +107,19 @@ class _Tracer(MetaMode):
         self.uses = Counter[str]()  # of each name
         self.parameters = Parameters()
 
+    @_quietly
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
         """Run one operation and follow what its output depends on."""
-        outputs = run(func, args, kwargs or {})
+        kwargs = kwargs or {}
+        outputs = run(func, args, kwargs)
         listed = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
         results = [output for output in listed if isinstance(output, Tensor)]
         for result in results:
             self.tensors.setdefault(_storage(result), []).append(result)
         if results:
-            op = Operation(func.overloadpacket, args, kwargs or {}, results[0], self.sights)
+            op = Operation(func.overloadpacket, args, kwargs, results[0], self.sights)
             self._follow(func, op, results)
         return outputs
 
@@ -167,10 +182,12 @@ class _Tracer(MetaMode):
                 depth, steps = max(old.depth, sight.depth), max(old.steps, sight.steps)
                 self.sights[id(view)] = Sight(fields, depth, steps)
 
+    @_quietly
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = dependent(tree_leaves((args, kwargs)), self.sights)
         self.calls.append(_Call(self.names[module], module, given[0] if given else None))
 
+    @_quietly
     def _leave(self, module: nn.Module, _args: Any, output: Any) -> None:
         call, parent = self.calls.pop(), self.calls[-1]
         results = dependent(tree_leaves(output), self.sights)

@@ -1,0 +1,82 @@
+"""First weights: the draws that several papers share, and none where there is no storage."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_DRAWING = {name for name in dir(nn.init) if name.endswith("_") and name[0] != "_"} | {
+    *("bernoulli_", "erfinv_", "fill_", "random_", "zero_")
+}
+
+
+def he_normal_(conv: nn.Conv2d) -> None:
+    """Draw from N(0, 2 / (k k c_out)), the fan-out form of He et al. 2015 (1502.01852, eq. 14).
+
+    The authors' code (facebook/fb.resnet.torch) takes c_out whole for grouped convolutions too.
+    """
+    fan_out = conv.out_channels * math.prod(conv.kernel_size)
+    nn.init.normal_(conv.weight, 0.0, math.sqrt(2.0 / fan_out))
+
+
+def he_fan_in_(layer: nn.Conv2d | nn.Linear) -> None:
+    """Draw from N(0, 2 / inputs of a unit), the fan-in form of He et al. 2015 (eq. 10)."""
+    nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+
+
+def caffe_xavier_(layer: nn.Conv2d | nn.Linear) -> None:
+    """Draw what Caffe's filler "xavier" does: uniform in +-sqrt(3 / inputs of a unit)."""
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
+
+
+def fill_bias_(layer: nn.Module, value: float = 0.0) -> None:
+    """Let the biases of a layer, if it has any, start from one value."""
+    if isinstance(layer.bias, Tensor):
+        nn.init.constant_(layer.bias, value)
+
+
+def draw_layers(
+    net: nn.Module, conv: Callable[[Any], None], linear: Callable[[Any], None] | None = None
+) -> None:
+    """Draw all weights of a net, in place and in the order of its modules; biases become 0.
+
+    Args:
+        net: Its batch norms start from 1 and 0.
+        conv: Draws the weights of one convolution.
+        linear: Draws the weights of one linear layer; None: as torch does.
+    """
+    linear = nn.Linear.reset_parameters if linear is None else linear
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            (conv if isinstance(module, nn.Conv2d) else linear)(module)
+            fill_bias_(module)
+
+
+def no_drawing_on_meta() -> AbstractContextManager:
+    """Leave out, inside, the drawing of weights if tensors are made on the meta device.
+
+    There it changes nothing, takes most of the time that a network is built in, and makes torch
+    import its compiler.
+    """
+    return _Undrawn() if torch.get_default_device().type == "meta" else nullcontext()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Gives back the tensor that was to be drawn, as it is; runs everything else."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
+    ) -> Any:
+        """Run one function of torch."""
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _DRAWING:
+            tensor = args[0] if args else kwargs.get("tensor")
+            if isinstance(tensor, Tensor):
+                return tensor
+        return func(*args, **kwargs)
