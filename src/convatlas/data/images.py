@@ -2,13 +2,16 @@
 
 import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from convatlas.errors import FileError, InputError
+
+Result = TypeVar("Result")
 
 MAX_PIXELS = 178_956_970  # half a gigabyte in RGB; Pillow refuses files beyond this size too
 
@@ -23,21 +26,77 @@ _TURNS = {  # EXIF 2.3, tag 0x0112: what turns a stored picture upright; 1 is up
 }
 
 
-def read_image(path: str | Path) -> Image.Image:
-    """Read the first picture of a file as people see it: mode "L" or "RGB", turned upright.
+def read_image(path: str | Path, page: int = 0) -> Image.Image:
+    """Read a picture of a file as people see it: mode "L" or "RGB", turned upright.
 
     Any format that Pillow reads, but EPS, for which it would start another program. Colours and
     transparency are made plain by `plain`; a broken EXIF block counts as none.
 
+    Args:
+        path: The file.
+        page: Which of its pictures, from 0, where it holds several, as TIFF stacks do.
+
     Raises:
         FileError: Missing, no picture, cut off, broken, or of more than `MAX_PIXELS` pixels.
     """
+    return _read(path, page, plain)
+
+
+def read_stored(path: str | Path, page: int = 0) -> Image.Image:
+    """Read a picture upright, but with the values that are stored: those of a mask are classes.
+
+    Args:
+        path: The file.
+        page: Which of its pictures, from 0.
+
+    Raises:
+        FileError: As of `read_image`.
+    """
+    return _read(path, page, lambda image: image)
+
+
+def count_pages(path: str | Path) -> int:
+    """Count the pictures of a file; only a TIFF is a stack, and an animation has one picture.
+
+    Raises:
+        FileError: Missing, or no picture.
+    """
+
+    def pages(image: Image.Image) -> int:
+        return getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+
+    return _opened(path, pages)
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Give height and width of the first picture of a file, turned upright; pixels stay unread.
+
+    Raises:
+        FileError: Missing, or no picture.
+    """
+
+    def size(image: Image.Image) -> tuple[int, int]:
+        lying = _orientation(image) in (5, 6, 7, 8)  # turned by a quarter
+        return (image.width, image.height) if lying else (image.height, image.width)
+
+    return _opened(path, size)
+
+
+def _read(
+    path: str | Path, page: int, finished: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    return _opened(path, lambda image: finished(_decoded(Path(path), image, page)))
+
+
+def _opened(path: str | Path, use: Callable[[Image.Image], Result]) -> Result:
+    """Open a file as Pillow does and give what `use` makes of it; one clear error for all."""
     path = Path(path)
     _check_is_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata: the picture counts
-            return plain(_decoded(path))
+            with Image.open(path) as image:
+                return use(image)
     except FileError:
         raise
     except UnidentifiedImageError as error:
@@ -84,14 +143,15 @@ def _check_is_file(path: Path) -> None:
         raise FileError(f"{path} is not a regular file")
 
 
-def _decoded(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        if image.format == "EPS":
-            raise FileError(f"{path} is PostScript; convert it to PNG or JPEG first")
-        if image.width * image.height > MAX_PIXELS:
-            raise FileError(f"{path} has {image.width}x{image.height} pixels, above {MAX_PIXELS}")
-        image.load()
-        return _upright(image)
+def _decoded(path: Path, image: Image.Image, page: int) -> Image.Image:
+    if image.format == "EPS":
+        raise FileError(f"{path} is PostScript; convert it to PNG or JPEG first")
+    if page:
+        image.seek(page)
+    if image.width * image.height > MAX_PIXELS:
+        raise FileError(f"{path} has {image.width}x{image.height} pixels, above {MAX_PIXELS}")
+    image.load()
+    return _upright(image)
 
 
 def _upright(image: Image.Image) -> Image.Image:
