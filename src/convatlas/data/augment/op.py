@@ -1,0 +1,90 @@
+"""What every random change of an image is, and what several of them share."""
+
+import math
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from convatlas.errors import InputError
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
+
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,  # the mean of what a pixel covers
+}
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """What changes a training image at random."""
+
+    def __call__(
+        self, image: Image.Image, size: tuple[int, int], rng: np.random.Generator
+    ) -> Image.Image:
+        """Give the changed image; `size` is the (height, width) that the network takes."""
+        ...
+
+
+def shorter_side_to(image: Image.Image, shorter: int) -> tuple[int, int]:
+    """Give the (height, width) of `image` scaled so that its shorter side is `shorter` pixels.
+
+    The longer side is cut to whole pixels, as torchvision does.
+    """
+    height, width = image.height, image.width
+    if height < width:
+        return shorter, int(shorter * width / height)
+    return int(shorter * height / width), shorter
+
+
+def stretched(
+    image: Image.Image, size: tuple[int, int], interpolation: Interpolation = "bilinear"
+) -> Image.Image:
+    """Give the image in another (height, width), in whatever proportions."""
+    height, width = size
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), RESAMPLING[interpolation])
+
+
+def covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Enlarge an image in its own proportions until a crop of (height, width) fits in it."""
+    height, width = size
+    factor = max(height / image.height, width / image.width)
+    if factor <= 1:
+        return image
+    enlarged = max(height, round(image.height * factor)), max(width, round(image.width * factor))
+    return stretched(image, enlarged)
+
+
+def drawn_sides(
+    pixels: int,
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Draw a box: a fraction of the area of `pixels` in `area`, first side / second in `aspect`.
+
+    Returns:
+        The two sides; whether they fit is for the caller to see.
+    """
+    part = rng.uniform(*area) * pixels
+    ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
+    return round(math.sqrt(part * ratio)), round(math.sqrt(part / ratio))
+
+
+def check_span(op: Augmentation, name: str, least: float, most: float = float("inf")) -> None:
+    """Refuse a field of two values that is no range within `least..most`.
+
+    Raises:
+        InputError: It is none; the message names the op and the field.
+    """
+    low, high = getattr(op, name)
+    if not least <= low <= high <= most:
+        raise InputError(
+            f"{type(op).__name__} takes {least} <= low <= high <= {most} for {name}, not "
+            f"{low}..{high}"
+        )
