@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from convatlas.errors import FileError
-from convatlas.report.run_report import duration, percent, probability, short, write_report
+from convatlas.report.run_report import write_report
+from convatlas.report.words import duration, percent, probability, short
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
