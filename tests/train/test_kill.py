@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from convatlas.train.options import RunOptions
 from convatlas.train.run import start_run
 
 # one process imports torch, each run is forked from it: no run waits for an import
@@ -87,18 +88,21 @@ def _wait_for_checkpoint(folder, process):
 
 def test_killed_three_times(begin, tmp_path):
     # a checkpoint after every step: most of the time, one is being written
-    assert check_kills(begin, tmp_path, kills=3, seed=1, checkpoint_every=1e-9) == 3
+    assert (
+        check_kills(begin, tmp_path, kills=3, seed=1, options=RunOptions(checkpoint_every=1e-9))
+        == 3
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_ten_times(begin, tmp_path, seed):
-    options = {"checkpoint_every": 0.02, "epochs": 40}
+    options = {"options": RunOptions(checkpoint_every=0.02), "epochs": 40}
     assert check_kills(begin, tmp_path, kills=10, seed=seed, **options) > 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_with_processes_that_read_ahead(begin, tmp_path, seed):
-    options = {"checkpoint_every": 1e-9, "workers": 2}
+    options = {"options": RunOptions(checkpoint_every=1e-9, workers=2)}
     assert check_kills(begin, tmp_path, kills=3, seed=seed, **options) == 3

@@ -13,13 +13,16 @@ from convatlas.data.augment import Affine
 from convatlas.data.card import LECUN_MEAN, LECUN_STD
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.splits import ArraySplit
-from convatlas.recipe import SGD, Adam, Recipe, RMSProp
+from convatlas.recipe import SGD, Adam, CutMix, Mixup, Recipe, RMSProp
 from convatlas.schedules import Constant, Cosine, OnPlateau, Steps, Warmup
 from convatlas.train.checkpoint import Checkpoints
 from convatlas.train.events import EpochDone, StepDone
-from convatlas.train.loop import Data, DivergedError, fit, rate_at, step_seed
+from convatlas.train.loop import Data, fit, make_lesson, rate_at
+from convatlas.train.options import RunOptions
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
+from convatlas.train.step import DivergedError, step_seed
+from convatlas.train.tasks import Classification
 
 RECIPE = Recipe(
     where="test",
@@ -34,14 +37,14 @@ RECIPE = Recipe(
 # three epochs of three steps: 16 + 16 + 8 images
 
 
-def make_data(workers=0):
+def make_data():
     rng = np.random.default_rng(0)
     classes = np.arange(56) % 2
     images = rng.integers(0, 100, (56, 8, 8), np.uint8)
     images[classes == 1, 2:6, 2:6] += 150
     train, val = (ArraySplit(images, classes, part, "x") for part in np.split(np.arange(56), [40]))
     preprocessing = Preprocessing((8, 8), (LECUN_MEAN,), (LECUN_STD,))
-    return Data(train, val, preprocessing, ("dark", "light"), workers)
+    return Data(train, val, Classification(preprocessing, ("dark", "light")))
 
 
 def make_model():
@@ -90,11 +93,18 @@ class TestExactness:
         assert not same_weights(other.model, undisturbed.model)
 
     @pytest.mark.parametrize(
-        "optimizer", [RECIPE.optimizer, Adam(0.01), RMSProp(0.001, momentum=0.9)]
+        "changes",
+        [
+            {},
+            {"optimizer": Adam(0.01)},
+            {"optimizer": RMSProp(0.001, momentum=0.9)},
+            {"mix": (Mixup(0.5), CutMix()), "clip_norm": 0.5},
+        ],
+        ids=["sgd", "adam", "rmsprop", "mixed"],
     )
     @pytest.mark.parametrize("stops", [{1}, {3}, {9}, {2, 4, 6, 8}, set(range(1, 10))])
-    def test_a_run_taken_up_anywhere_ends_in_the_same_bits(self, stops, optimizer, tmp_path):
-        recipe = replace(RECIPE, optimizer=optimizer)
+    def test_a_run_taken_up_anywhere_ends_in_the_same_bits(self, stops, changes, tmp_path):
+        recipe = replace(RECIPE, **changes)
         expected = trained(recipe)
         checkpoints = Checkpoints(tmp_path)
         stops = set(stops)
@@ -120,7 +130,7 @@ class TestExactness:
         assert without_times(state.records) == without_times(expected.records)
 
     def test_workers_change_nothing(self, undisturbed):
-        assert same_weights(trained(data=make_data(workers=2)).model, undisturbed.model)
+        assert same_weights(trained(options=RunOptions(workers=2)).model, undisturbed.model)
 
     def test_step_seeds_differ(self):
         seeds = {step_seed(seed, step) for seed in range(20) for step in range(500)}
@@ -156,6 +166,25 @@ class TestProgress:
         assert plain.records[0]["val_loss"] != undisturbed.records[0]["val_loss"]
 
 
+class TestMixing:
+    def test_other_images_and_labels_are_learnt_from(self, undisturbed):
+        mixed = trained(replace(RECIPE, mix=(Mixup(1.0),)))
+        assert not same_weights(mixed.model, undisturbed.model)
+        assert mixed.records[0]["train_loss"] != undisturbed.records[0]["train_loss"]
+
+    def test_every_step_draws_anew(self):
+        data, recipe = make_data(), replace(RECIPE, mix=(CutMix(),))
+        batch = next(data.task.batches(data.train, recipe, seed=0, epoch=0, start=0, workers=0))
+        drawn = [
+            make_lesson(batch, recipe, data, rate=0.1, seed=seed, step=step)
+            for seed, step in ((0, 0), (0, 0), (0, 1), (1, 0))
+        ]
+        same = [torch.equal(lesson.targets, drawn[0].targets) for lesson in drawn]
+        assert same == [True, True, False, False]
+        assert torch.equal(drawn[0].batch.images, drawn[1].batch.images)
+        assert torch.equal(drawn[2].batch.labels, batch.labels)  # accuracy is counted against them
+
+
 class TestKeeping:
     def test_after_every_epoch(self):
         kept = []
@@ -164,7 +193,10 @@ class TestKeeping:
 
     def test_every_few_seconds(self):
         kept = []
-        trained(keep=lambda state: kept.append((state.step, len(state.records))), keep_every=0)
+        trained(
+            keep=lambda state: kept.append((state.step, len(state.records))),
+            options=RunOptions(checkpoint_every=0),
+        )
         within = [(step, (step - 1) // 3) for step in range(1, 10)]
         assert sorted(kept) == sorted([*within, (3, 1), (6, 2), (9, 3)])
 
@@ -200,7 +232,14 @@ class TestDivergence:
         recipe = Recipe("test", 16, 3, SGD(lr=1e30))
         state, kept = State.fresh(make_model(), recipe), []
         with pytest.raises(DivergedError, match=r"became nan in step \d .epoch 1. at .* 1e\+30"):
-            fit(state, recipe, make_data(), seed=0, keep=kept.append, keep_every=math.inf)
+            fit(
+                state,
+                recipe,
+                make_data(),
+                seed=0,
+                keep=kept.append,
+                options=RunOptions(checkpoint_every=math.inf),
+            )
         assert kept == []
 
     def test_the_weights_of_a_broken_step_stay(self):
@@ -219,7 +258,7 @@ class TestDivergence:
         recipe = Recipe("test", 64, 1, SGD(lr=3e38, weight_decay=100.0))
         kept = []
         with pytest.raises(DivergedError, match=r"is no longer finite after step 1 .epoch 1.;"):
-            trained(recipe, keep=kept.append, keep_every=keep_every)
+            trained(recipe, keep=kept.append, options=RunOptions(checkpoint_every=keep_every))
         assert kept == []
 
     def test_logits_that_are_not_finite_are_divergence_too(self):

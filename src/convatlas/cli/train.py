@@ -98,6 +98,7 @@ def command(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from convatlas.cli.train_progress import show_progress
+    from convatlas.train.options import RunOptions
     from convatlas.train.seeds import start_runs
     from convatlas.train.signals import StoppedError, stop_on_signals
 
@@ -116,8 +117,7 @@ def command(
             resume=resume,
             overwrite=overwrite,
             root=root,
-            workers=workers,
-            checkpoint_every=checkpoint_every,
+            options=RunOptions(workers=workers, checkpoint_every=checkpoint_every),
             stop=switch,
         )
     if result is not None:

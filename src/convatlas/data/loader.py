@@ -31,11 +31,13 @@ class Batch(NamedTuple):
         images: (N, C, H, W), float32, preprocessed.
         labels: (N,), int64.
         indices: Which images of the split these are, (N,), int64.
+        weights: Of each pixel in the loss, (N, H, W), float32, where each has a label; else None.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
+    weights: Tensor | None = None
 
 
 class _Resized:

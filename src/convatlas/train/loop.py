@@ -1,30 +1,30 @@
 """The training loop, to be read from top to bottom."""
 
-import hashlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
-from convatlas.data.loader import Batch, batches, num_batches
-from convatlas.data.preprocess import Preprocessing
+from convatlas.data.loader import Batch, num_batches
 from convatlas.data.splits import Split
-from convatlas.errors import InputError, UserError
-from convatlas.evaluate.evaluation import Evaluation, evaluate
+from convatlas.errors import InputError
 from convatlas.recipe import Recipe
 from convatlas.schedules import OnPlateau, Schedule, Warmup
 from convatlas.train.events import EpochDone, Progress, StepDone, ignore
-from convatlas.train.losses import Loss, make_loss
-from convatlas.train.optimizers import set_rate
+from convatlas.train.learner import Learner
+from convatlas.train.memory import within_memory
+from convatlas.train.mixing import mixed
+from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import Running, State
+from convatlas.train.step import DivergedError, Lesson, step_seed, take_step
+from convatlas.train.tasks import VALIDATION_BATCH, Task
 
-
-class DivergedError(UserError, ArithmeticError):
-    """The loss or the weights are no longer finite: there is nothing left to train."""
+_MIX = 2  # first word of the seeds of mixing; `convatlas.data.loader` has 0 and 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,12 @@ class Data:
     Attributes:
         train: Images to learn from.
         val: Images to watch.
-        preprocessing: Makes the network's input of an image.
-        classes: Names, in the order of the logits.
-        workers: Processes that read images; the result does not depend on it.
+        task: What is to be learnt from them.
     """
 
     train: Split
     val: Split
-    preprocessing: Preprocessing
-    classes: tuple[str, ...]
-    workers: int = 0
+    task: Task
 
 
 def fit(
@@ -52,32 +48,36 @@ def fit(
     data: Data,
     *,
     seed: int,
+    options: RunOptions = DEFAULTS,
     keep: Callable[[State], None] = lambda _: None,
-    keep_every: float = math.inf,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = ignore,
 ) -> None:
     """Train from where `state` stands to the end of the recipe.
 
-    Order, augmentation and dropout depend on `seed` and on the step alone: a run that goes on
-    from a kept state ends, on the same machine and with as many threads, in the same bits.
+    Order, augmentation, mixing and dropout depend on `seed` and on the step alone: a run that
+    goes on from a kept state ends, on the same machine and with as many threads, in the same bits.
 
     Args:
         state: Changed in place; afterwards `state.result` is the trained network.
         recipe: How to train.
         data: What to learn from and what to watch.
         seed: Equal seeds give equal runs.
-        keep: Called with the state after every epoch, every `keep_every` seconds and before a
-            stop, never with weights that are not finite.
-        keep_every: Seconds.
+        options: How to compute.
+        keep: Called with the state after every epoch, every `options.checkpoint_every` seconds
+            and before a stop, never with weights that are not finite.
         stop: Asked after every step and every batch of the validation.
         progress: Told of every step and every epoch.
 
     Raises:
-        DivergedError: The loss or the weights are not finite.
+        DivergedError: The loss, a gradient or the weights are not finite.
         StoppedError: `stop` said so.
+        MemoryShortError: Memory is too small for one image at a time.
     """
-    loss_of = make_loss(recipe.loss, recipe.label_smoothing)
+    task = data.task
+    learner = make_learner(state.model, recipe, data, options)
+    if state.micro_batch is None:
+        state.micro_batch = options.micro_batch
     steps = num_batches(data.train, recipe.batch_size)
     kept = time.perf_counter()
 
@@ -89,60 +89,55 @@ def fit(
     for epoch in range(len(state.records), recipe.epochs):
         state.model.train()
         begun = time.perf_counter() - state.running.seconds
-        for batch in batches(
-            data.train,
-            data.preprocessing,
-            recipe.batch_size,
-            augment=recipe.augment,
-            seed=seed,
-            epoch=epoch,
-            start=state.step - epoch * steps,
-            shuffle=True,
-            workers=data.workers,
-        ):
-            torch.manual_seed(step_seed(seed, state.step))
-            rate = rate_at(recipe, state.step / steps, state.records)
-            take_step(state, batch, loss_of, rate)
+        start = state.step - state.epoch_begun
+        stream = task.batches(
+            data.train, recipe, seed=seed, epoch=epoch, start=start, workers=options.workers
+        )
+        for number, batch in enumerate(stream, start=start):
+            rate = rate_at(recipe, (epoch * steps + number) / steps, state.records)
+            lesson = make_lesson(batch, recipe, data, rate=rate, seed=seed, step=state.step)
+            take_step(state, learner, lesson, task.correct, progress)
             state.running.seconds = time.perf_counter() - begun
             progress(_step_done(state, recipe.epochs, steps))
             stop_if_asked()
-            if time.perf_counter() - kept >= keep_every:
+            if time.perf_counter() - kept >= options.checkpoint_every:
                 keep(checked(state))
                 kept = time.perf_counter()
-        rate = rate_at(recipe, (state.step - 1) / steps, state.records)
-        evaluation = _validate(checked(state), data, rate, stop_if_asked)
+        rate = rate_at(recipe, ((epoch + 1) * steps - 1) / steps, state.records)
+        metrics = _validate(checked(state), data, rate, options.workers, stop_if_asked)
         seconds = time.perf_counter() - begun
-        state.records.append(_record(state, evaluation, rate, seconds))
+        state.records.append(_record(state, metrics, rate, seconds))
         state.running = Running()
         keep(state)
         kept = time.perf_counter()
         progress(EpochDone(recipe.epochs, state.records[-1]))
 
 
-def take_step(state: State, batch: Batch, loss_of: Loss, rate: float) -> None:
-    """Let the network learn from one batch.
+def make_learner(model: nn.Module, recipe: Recipe, data: Data, options: RunOptions) -> nn.Module:
+    """Put the network and the recipe's loss together, compiled if the options say so."""
+    learner = Learner(
+        model,
+        data.task.make_loss(recipe, data.train),
+        sides=recipe.sides,
+        precision=options.precision,
+    )
+    if options.compile:
+        learner.compile()
+    return learner
 
-    Raises:
-        DivergedError: The loss is not finite; weights and step are as they were.
-    """
-    logits = state.model(batch.images.contiguous(memory_format=torch.channels_last))
-    loss = loss_of(logits, batch.labels)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise DivergedError(
-            f"the loss became {value} in step {state.step + 1} (epoch {len(state.records) + 1}) "
-            f"at a learning rate of {rate:g}; try a lower optimizer.lr"
-        )
-    state.optimizer.zero_grad()
-    loss.backward()
-    set_rate(state.optimizer, rate)
-    state.optimizer.step()
-    state.step += 1
-    if state.average is not None:
-        state.average.follow(state.step)
-    state.running.loss += value * len(batch.labels)
-    state.running.right += int((logits.argmax(dim=1) == batch.labels).sum())
-    state.running.images += len(batch.labels)
+
+def make_lesson(
+    batch: Batch, recipe: Recipe, data: Data, *, rate: float, seed: int, step: int
+) -> Lesson:
+    """Say what a step learns from a batch, whose images are mixed if the recipe says so."""
+    targets = batch.labels
+    if recipe.mix:
+        rng = np.random.default_rng([_MIX, seed, step])
+        classes = len(data.task.classes)
+        images, targets = mixed(batch.images, batch.labels, classes, recipe.mix, rng)
+        batch = batch._replace(images=images)
+    chance = step_seed(seed, step)
+    return Lesson(batch, targets, chance, rate, recipe.clip_norm, data.train.name)
 
 
 def rate_at(recipe: Recipe, epoch: float, records: list[dict[str, Any]]) -> float:
@@ -159,11 +154,6 @@ def rate_at(recipe: Recipe, epoch: float, records: list[dict[str, Any]]) -> floa
         return rate
     errors = [1 - record["val_accuracy"] for record in records]
     return rate * plateau.factor ** plateau.drops(errors)
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Give the seed of one step's dropout: far from those of its neighbours and of other runs."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest())
 
 
 def checked(state: State) -> State:
@@ -185,18 +175,27 @@ def checked(state: State) -> State:
     return state
 
 
-def _validate(
-    state: State, data: Data, rate: float, progress: Callable[[int, int], None]
-) -> Evaluation:
-    try:
-        return evaluate(
-            state.result,
-            data.val,
-            data.preprocessing,
-            data.classes,
-            workers=data.workers,
-            progress=progress,
+def test_network(
+    state: State, task: Task, split: Any, workers: int, progress: Callable[[int, int], None]
+) -> Any:
+    """Test the network that is kept, in parts as small as those that it learns in."""
+    size = VALIDATION_BATCH
+    if state.micro_batch is not None:
+        size = min(size, state.micro_batch)
+
+    def attempt(size: int) -> Any:
+        return task.evaluate(
+            state.result, split, batch_size=size, workers=workers, progress=progress
         )
+
+    return within_memory(attempt, size, lambda _: None, "an evaluation")
+
+
+def _validate(
+    state: State, data: Data, rate: float, workers: int, progress: Callable[[int, int], None]
+) -> dict[str, float]:
+    try:
+        return data.task.metrics(test_network(state, data.task, data.val, workers, progress))
     except InputError as error:  # finite weights may be too large for finite logits
         raise DivergedError(
             f"validation after step {state.step} (epoch {len(state.records) + 1}) at a learning "
@@ -215,23 +214,22 @@ def _step_done(state: State, epochs: int, steps: int) -> StepDone:
     return StepDone(
         epoch=done + 1,
         epochs=epochs,
-        step=state.step - done * steps,
+        step=state.step - state.epoch_begun,
         steps=steps,
         loss=running.loss / running.images,
-        accuracy=running.right / running.images,
+        accuracy=running.accuracy,
         images_per_second=running.images / running.seconds,
     )
 
 
-def _record(state: State, evaluation: Evaluation, rate: float, seconds: float) -> dict[str, Any]:
+def _record(state: State, metrics: dict[str, float], rate: float, seconds: float) -> dict[str, Any]:
     running = state.running
     return {
         "epoch": len(state.records) + 1,
         "step": state.step,
         "train_loss": running.loss / running.images,
-        "train_accuracy": running.right / running.images,
-        "val_loss": evaluation.loss,
-        "val_accuracy": evaluation.top1_accuracy,
+        "train_accuracy": running.accuracy,
+        **metrics,
         "lr": rate,
         "seconds": round(seconds, 3),
         "images_per_second": round(running.images / running.seconds, 1),

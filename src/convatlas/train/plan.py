@@ -17,7 +17,7 @@ from convatlas.data.preprocess import Preprocessing
 from convatlas.data.sources import Source, open_source
 from convatlas.errors import InputError, unknown
 from convatlas.recipe import Recipe, override, to_dict
-from convatlas.train.losses import make_loss
+from convatlas.train.tasks import Classification, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Plan:
         recipe: That recipe, with the changes that were asked for.
         seed: Of the weights, the order, the augmentation and the dropout.
         preprocessing: Makes the network's input of an image.
+        task: What the network is to learn from the images.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Plan:
     recipe: Recipe
     seed: int
     preprocessing: Preprocessing
+    task: Task
 
     @property
     def num_classes(self) -> int:
@@ -122,13 +124,14 @@ def make_plan(
     if epochs is not None:
         recipe = recipe.lasting(epochs)
     recipe = override(recipe, dict(changes or {}))
-    make_loss(recipe.loss, recipe.label_smoothing)
     source = open_source(source_text, root=root, progress=download)
     for split in ("train", "val", "test"):
         if not len(getattr(source, split)):
             raise InputError(f"{source_text} has no images in its {split} split")
     preprocessing = source.card.preprocessing(variant.input_shape, recipe.resize_shorter)
-    return Plan(name, source, source_text, root, recipe_name, recipe, seed, preprocessing)
+    task = Classification(preprocessing, source.card.classes)
+    task.check(recipe)
+    return Plan(name, source, source_text, root, recipe_name, recipe, seed, preprocessing, task)
 
 
 def find_recipes(architecture: str) -> Mapping[str, Recipe]:

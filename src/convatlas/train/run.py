@@ -11,10 +11,10 @@ import torch
 
 from convatlas.analysis.report import analyze_name
 from convatlas.catalog import build
-from convatlas.evaluate.evaluation import evaluate
 from convatlas.train.events import Download, Notice, Progress, ignore
 from convatlas.train.folder import RunFiles, read_json, write_json
-from convatlas.train.loop import Data, fit
+from convatlas.train.loop import Data, fit, test_network
+from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
@@ -35,7 +35,7 @@ class RunResult:
         seed: Of everything random.
         epochs: Epochs done.
         val_accuracy: Of the last epoch; None before the first one is done.
-        test: `top1_accuracy`, `top5_accuracy`, `loss` and `count` on the test images; None
+        test: What the task's `summary` says of the test images, such as `top1_accuracy`; None
             unless finished.
     """
 
@@ -66,8 +66,7 @@ def start_run(
     resume: bool = False,
     overwrite: bool = False,
     root: str | Path | None = None,
-    workers: int = 0,
-    checkpoint_every: float = 60.0,
+    options: RunOptions = DEFAULTS,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = ignore,
 ) -> RunResult:
@@ -88,8 +87,7 @@ def start_run(
         resume: Go on with the run that `out` holds.
         overwrite: Start again where `out` holds a run.
         root: Where downloaded data lies.
-        workers: Processes that read images.
-        checkpoint_every: Seconds between checkpoints within an epoch.
+        options: How to compute.
         stop: Asked after every step: True keeps the state and returns.
         progress: Told what happens.
 
@@ -125,19 +123,20 @@ def start_run(
         state = State.fresh(model, plan.recipe)
         if overwrite and not resume:
             files.clear()
-        _enter(files, plan, state, resume, progress)
+        config = plan.to_config() | {"options": options.to_config()}
+        _enter(files, config, state, resume, progress)
         with contextlib.suppress(StoppedError):
             fit(
                 state,
                 plan.recipe,
-                _data(plan, workers),
+                Data(plan.source.train, plan.source.val, plan.task),
                 seed=seed,
+                options=options,
                 keep=partial(_keep, files),
-                keep_every=checkpoint_every,
                 stop=stop,
                 progress=progress,
             )
-            _finish(files, plan, state, workers, stop)
+            _finish(files, plan, state, options.workers, stop)
     return RunResult(
         folder=files.path,
         state="finished" if state.finished else "stopped",
@@ -147,7 +146,7 @@ def start_run(
         seed=seed,
         epochs=len(state.records),
         val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
-        test=_summary(read_json(files.test)) if state.finished else None,
+        test=plan.task.summary(read_json(files.test)) if state.finished else None,
     )
 
 
@@ -156,20 +155,17 @@ def _macs_of_step(plan: Plan) -> float:
     return analyze_name(plan.name, shape, plan.num_classes).macs * plan.recipe.batch_size
 
 
-def _data(plan: Plan, workers: int) -> Data:
-    source = plan.source
-    return Data(source.train, source.val, plan.preprocessing, source.card.classes, workers)
-
-
-def _enter(files: RunFiles, plan: Plan, state: State, resume: bool, progress: Progress) -> None:
+def _enter(
+    files: RunFiles, config: dict[str, Any], state: State, resume: bool, progress: Progress
+) -> None:
     """Start in a folder without a run, or bring `state` to where the folder's run stands."""
     content = None
     if resume and files.config.exists():
-        files.check_same(plan.to_config())
+        files.check_same(config)
         files.sweep()
         content = files.checkpoints.newest()
     else:
-        files.start(plan.to_config())
+        files.start(config)
     if content is not None:
         state.restore(content)
         where = (
@@ -201,28 +197,16 @@ def _finish(
             raise StoppedError  # the state after the last epoch is kept already
 
     if not files.test.exists():
-        card = plan.source.card
-        evaluation = evaluate(
-            state.result,
-            plan.source.test,
-            plan.preprocessing,
-            card.classes,
-            workers=workers,
-            progress=stop_if_asked,
-        )
+        evaluation = test_network(state, plan.task, plan.source.test, workers, stop_if_asked)
         write_json(files.test, evaluation.to_dict())
     metrics = {
         "epochs": len(state.records),
         "val_accuracy": state.records[-1]["val_accuracy"],
         "val_loss": state.records[-1]["val_loss"],
-        "test": _summary(read_json(files.test)),
+        "test": plan.task.summary(read_json(files.test)),
     }
     config = plan.to_config()
     kept = ("classes", "preprocessing", "source", "recipe_name", "recipe", "seed")
     save(state.result, files.model, {key: config[key] for key in kept} | {"metrics": metrics})
     state.finished = True
     _keep(files, state)
-
-
-def _summary(test: dict[str, Any]) -> dict[str, Any]:
-    return {key: test[key] for key in ("top1_accuracy", "top5_accuracy", "loss", "count")}

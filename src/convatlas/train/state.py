@@ -18,15 +18,29 @@ class Running:
 
     Attributes:
         loss: Of every image so far.
-        right: Images that were recognised.
         images: Images so far.
+        right: Answers that were right.
+        counted: Answers in all: one for each image, or for each pixel.
         seconds: Time spent on them.
     """
 
     loss: float = 0.0
-    right: int = 0
     images: int = 0
+    right: int = 0
+    counted: int = 0
     seconds: float = 0.0
+
+    def add(self, loss: float, images: int, right: int, counted: int) -> None:
+        """Count a step whose mean loss over `images` is `loss`."""
+        self.loss += loss * images
+        self.images += images
+        self.right += right
+        self.counted += counted
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of right answers."""
+        return self.right / self.counted
 
 
 @dataclass(slots=True)
@@ -40,6 +54,7 @@ class State:
         step: Steps done since the start.
         records: One for each epoch that is done: the lines of `metrics.jsonl`.
         running: Sums over the epoch that is not done.
+        micro_batch: Images that are computed at once; None: whole batches.
         finished: Everything is done and written.
     """
 
@@ -49,6 +64,7 @@ class State:
     step: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     running: Running = field(default_factory=Running)
+    micro_batch: int | None = None
     finished: bool = False
 
     @classmethod
@@ -68,6 +84,11 @@ class State:
         """The network that is validated and kept: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
+    @property
+    def epoch_begun(self) -> int:
+        """Steps done when the epoch that is running began."""
+        return self.records[-1]["step"] if self.records else 0
+
     def to_dict(self) -> dict[str, Any]:
         """Give tensors and plain values, which a checkpoint can hold."""
         return {
@@ -77,6 +98,7 @@ class State:
             "step": self.step,
             "records": self.records,
             "running": dataclasses.asdict(self.running),
+            "micro_batch": self.micro_batch,
             "finished": self.finished,
         }
 
@@ -89,4 +111,5 @@ class State:
         self.step = content["step"]
         self.records = content["records"]
         self.running = Running(**content["running"])
+        self.micro_batch = content["micro_batch"]
         self.finished = content["finished"]

@@ -1,0 +1,55 @@
+"""How a run computes, as against what it learns, which the recipe says."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from convatlas.errors import InputError, unknown
+from convatlas.train.learner import Precision
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run needs besides network, images, recipe and seed.
+
+    Attributes:
+        workers: Processes that read images; the result does not depend on it.
+        checkpoint_every: Seconds between checkpoints within an epoch.
+        precision: "bf16" computes forward and backward passes in bfloat16 by autocast.
+        micro_batch: Most images that are computed at once; a larger batch is gathered from
+            several passes. None: whole batches.
+        compile: Let `torch.compile` build the network and its loss.
+        deterministic: Let torch use only algorithms that give the same bits each time, and tie
+            the run to its number of threads.
+    """
+
+    workers: int = 0
+    checkpoint_every: float = 60.0
+    precision: Precision = "float32"
+    micro_batch: int | None = None
+    compile: bool = False
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be computed with."""
+        if self.workers < 0:
+            raise InputError(f"workers must be at least 0, not {self.workers}")
+        if self.checkpoint_every < 0:
+            raise InputError(f"checkpoint_every must be 0 or more, not {self.checkpoint_every}")
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise InputError(f"micro_batch must be at least 1, not {self.micro_batch}")
+
+    def to_config(self) -> dict[str, Any]:
+        """Give those that decide the result, for `config.json`."""
+        return {
+            "precision": self.precision,
+            "micro_batch": self.micro_batch,
+            "compile": self.compile,
+            "deterministic": self.deterministic,
+        }
+
+
+DEFAULTS = RunOptions()
