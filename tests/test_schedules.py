@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convatlas.errors import InputError
-from convatlas.schedules import Constant, Cosine, Levels, OnPlateau, Schedule, Steps, Warmup
+from convatlas.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    Levels,
+    OnPlateau,
+    Polynomial,
+    Schedule,
+    Steps,
+    Warmup,
+)
 
 EPOCHS = st.floats(0, 500)
 FACTORS = st.floats(0.01, 1)
@@ -25,6 +35,8 @@ SIMPLE = st.one_of(
     st.builds(Steps, RISING, FACTORS),
     RISING.flatmap(same_length),
     st.builds(Cosine, LENGTHS, FACTORS),
+    st.builds(Polynomial, LENGTHS, st.floats(0.1, 4), FACTORS),
+    st.builds(Exponential, FACTORS, LENGTHS, st.floats(0, 10)),
     st.just(OnPlateau()),
 )
 SCHEDULES = st.one_of(SIMPLE, st.builds(Warmup, LENGTHS, SIMPLE, FACTORS))
@@ -77,6 +89,41 @@ def test_a_cosine_falls_slowly_at_both_ends():
     assert schedule(10) == pytest.approx(0.2)
     assert schedule(11) == pytest.approx(0.2)  # no way up again
     assert schedule(2.5) == pytest.approx(0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2)
+
+
+def test_a_polynomial_is_a_straight_line_or_falls_late():
+    line = Polynomial(epochs=68)
+    at = [0, 17, 34, 68, 100]
+    assert [line(epoch) for epoch in at] == pytest.approx([1, 0.75, 0.5, 0, 0])
+    assert Polynomial(60, power=0.5)(45) == pytest.approx(0.5)
+    assert Polynomial(10, final=0.2)(5) == pytest.approx(0.6)
+
+
+@given(LENGTHS, st.floats(0.1, 4), EPOCHS, EPOCHS)
+def test_a_polynomial_never_rises(length, power, first, second):
+    early, late = sorted((first, second))
+    assert Polynomial(length, power)(early) >= Polynomial(length, power)(late)
+
+
+def test_an_exponential_falls_by_4_percent_every_8_epochs():
+    schedule = Exponential(0.96, every=8)
+    at = [0, 7.99, 8, 15.99, 16, 248]
+    assert [schedule(epoch) for epoch in at] == pytest.approx([1, 1, 0.96, 0.96, 0.96**2, 0.96**31])
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_an_exponential_misses_no_step_by_rounding(number, steps):
+    """Where an epoch is a step divided by steps, as in the loop."""
+    schedule = Exponential(0.99, every=1 / steps)
+    assert schedule(number / steps) == pytest.approx(0.99**number)
+
+
+def test_an_exponential_may_count_from_before_a_warm_up():
+    """EfficientNet: x 0.97 every 2.4 epochs from the start of a run with 5 epochs of warm-up."""
+    schedule = Warmup(5, Exponential(0.97, every=2.4, ahead=5))
+    at = [2.5, 4.999, 5, 7.19, 7.21, 9.59, 9.61]
+    expected = [0.5, 0.9998, 0.97**2, 0.97**2, 0.97**3, 0.97**3, 0.97**4]
+    assert [schedule(epoch) for epoch in at] == pytest.approx(expected)
 
 
 @given(LENGTHS, EPOCHS, EPOCHS)
@@ -145,6 +192,10 @@ def test_more_epochs_never_undo_a_drop(errors, error):
         (lambda: Cosine(math.nan), "not nan"),
         (lambda: Warmup(-1, Constant()), "at least 0 epochs, not -1"),
         (lambda: OnPlateau(patience=0), "at least 1 epoch, not 0"),
+        (lambda: OnPlateau(watch="test"), "not 'test'"),
+        (lambda: Exponential(0.9, 0), "every must be more than 0 epochs, not 0"),
+        (lambda: Polynomial(0), "more than 0 epochs, not 0"),
+        (lambda: Polynomial(5, power=0), "power must be more than 0, not 0"),
     ],
 )
 def test_schedules_that_mean_nothing_are_refused(make, message):

@@ -6,7 +6,7 @@ recipe's rate times the factor.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
 from convatlas.errors import InputError
 
@@ -82,6 +82,69 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
+class Exponential:
+    """Multiply by `factor` every so many epochs, all along (Szegedy et al. 2014, section 6).
+
+    Attributes:
+        factor: Of each step.
+        every: Epochs between two steps.
+        ahead: Epochs that its clock is ahead of the run's: those of a warm-up before it, where
+            the steps are counted from the start of the run.
+    """
+
+    factor: float
+    every: float
+    ahead: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse steps that never come, or all at once."""
+        if not self.every > 0:
+            raise InputError(f"every must be more than 0 epochs, not {self.every!r}")
+
+    def __call__(self, epoch: float) -> float:
+        """Give factor ** (how many steps there have been)."""
+        steps = math.floor((epoch + self.ahead) / self.every + 1e-9)  # 0.3 / 0.1 is 2.9999...
+        return self.factor ** max(steps, 0)
+
+    def stretched(self, factor: float) -> Self:
+        """Make the steps longer."""
+        return replace(self, every=self.every * factor, ahead=self.ahead * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomial:
+    """Fall from 1 to `final` over `epochs`, at every step; a straight line by default.
+
+    Caffe's "poly": final + (1 - final) (1 - epoch / epochs) ** power.
+
+    Attributes:
+        epochs: When `final` is reached.
+        power: 1 is a straight line; 0.5 falls late.
+        final: Factor at the end.
+    """
+
+    epochs: float
+    power: float = 1.0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a fall without length, and one that rises."""
+        if not self.epochs > 0:
+            raise InputError(f"a polynomial takes more than 0 epochs, not {self.epochs!r}")
+        if not self.power > 0:
+            raise InputError(f"power must be more than 0, not {self.power!r}")
+
+    def __call__(self, epoch: float) -> float:
+        """Give the factor at `epoch`."""
+        left = 1 - min(max(epoch / self.epochs, 0.0), 1.0)
+        return self.final + (1 - self.final) * left**self.power
+
+    def stretched(self, factor: float) -> Self:
+        """Move the end."""
+        return replace(self, epochs=self.epochs * factor)
+
+
+@dataclass(frozen=True, slots=True)
 class Cosine:
     """Half a cosine from 1 down to `final` over `epochs` (Loshchilov & Hutter 2017, eq. 5)."""
 
@@ -129,20 +192,29 @@ class Warmup:
 
 @dataclass(frozen=True, slots=True)
 class OnPlateau:
-    """Multiply by `factor` when the validation error has not fallen for `patience` epochs.
+    """Multiply by `factor` when the error has not fallen for `patience` epochs.
 
-    The only schedule that looks at results: the training loop passes the validation errors so
-    far, one an epoch, to `drops`, and multiplies.
+    The only schedule that looks at results: the training loop passes the errors so far, one an
+    epoch, to `drops`, and multiplies.
+
+    Attributes:
+        patience: Epochs without a lower error.
+        factor: Of each cut.
+        max_drops: Most cuts.
+        watch: The error on the validation images, or on the training images as they were seen.
     """
 
     patience: int = 5
     factor: float = 0.1
     max_drops: int = 3
+    watch: Literal["val", "train"] = "val"
 
     def __post_init__(self) -> None:
-        """Refuse to cut the rate without waiting."""
+        """Refuse to cut the rate without waiting, and errors that nobody counts."""
         if not self.patience >= 1:
             raise InputError(f"patience must be at least 1 epoch, not {self.patience!r}")
+        if self.watch not in ("val", "train"):
+            raise InputError(f'watch must be "val" or "train", not {self.watch!r}')
 
     def __call__(self, epoch: float) -> float:  # noqa: ARG002
         """Give 1: the drops depend on results, see `drops`."""
@@ -153,7 +225,7 @@ class OnPlateau:
         return self
 
     def drops(self, errors: list[float]) -> int:
-        """Count how often the rate has been cut after these validation errors."""
+        """Count how often the rate has been cut after these errors."""
         best, waited, count = math.inf, 0, 0
         for error in errors:
             if error < best:
