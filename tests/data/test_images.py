@@ -6,7 +6,9 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convatlas.data.images import plain, read_image
+from convatlas.data.images import plain, read_image, read_image_bytes
 from convatlas.errors import FileError, InputError
 
 # those of the stress images that show something; the others must be refused
@@ -79,6 +81,44 @@ def test_reads_or_refuses_every_stress_image(data_root):
             assert "\n" not in str(caught.value)
         assert time.perf_counter() - begun < 2, path.name
     assert seen == set(READABLE)
+
+
+def test_the_manifest_lists_what_was_tried(data_root):
+    lines = (data_root / "stress-images" / "MANIFEST.tsv").read_text().splitlines()[1:]
+    pictures = {name for line in lines if "/" in (name := line.partition("\t")[0])}
+    assert len(pictures) == 45
+    assert {Path(name).name for name in pictures} - set(READABLE) == {
+        "broken.png", "broken_data_stream.png", "decompression_bomb.gif", "negative_size.ppm",
+        "truncated_image.png", "truncated_jpeg.jpg", "zero_width.gif",
+    }  # fmt: skip
+
+
+def test_reads_the_same_from_memory(data_root):
+    for path in sorted((data_root / "stress-images" / "pillow").iterdir()):
+        try:
+            expected: object = read_image(path).tobytes()
+        except FileError as error:
+            expected = str(error)
+        try:
+            found: object = read_image_bytes(path.read_bytes(), str(path)).tobytes()
+        except FileError as error:
+            found = str(error)
+        assert found == expected, path.name
+
+
+def test_many_threads_read_as_one_does(data_root):
+    def outcome(path: Path) -> bytes | str:
+        try:
+            return read_image(path).tobytes()
+        except FileError as error:
+            return str(error)
+
+    paths = sorted((data_root / "stress-images" / "pillow").iterdir())
+    expected = [outcome(path) for path in paths]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(outcome, paths * 4)) == expected * 4
+    with pytest.warns(UserWarning, match="elsewhere"):
+        warnings.warn("elsewhere", UserWarning, stacklevel=1)
 
 
 def test_all_orientations_look_alike(data_root):

@@ -1,5 +1,7 @@
 """Picture files and odd colour modes, made plain: "L" or "RGB", upright, eight bits."""
 
+import io
+import re
 import stat
 import warnings
 from collections.abc import Callable
@@ -12,6 +14,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from convatlas.errors import FileError, InputError
 
 Result = TypeVar("Result")
+
+# what `warnings.filterwarnings("ignore", module=...)` keeps in its list
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 MAX_PIXELS = 178_956_970  # half a gigabyte in RGB; Pillow refuses files beyond this size too
 
@@ -40,6 +45,19 @@ def read_image(path: str | Path, page: int = 0) -> Image.Image:
         FileError: Missing, no picture, cut off, broken, or of more than `MAX_PIXELS` pixels.
     """
     return _read(path, page, plain)
+
+
+def read_image_bytes(content: bytes, name: str) -> Image.Image:
+    """Read the first picture of a file that lies in memory; see `read_image`.
+
+    Args:
+        content: The bytes of the file.
+        name: What errors call it.
+
+    Raises:
+        FileError: No picture, cut off, broken, or of more than `MAX_PIXELS` pixels.
+    """
+    return _used(io.BytesIO(content), name, lambda image: plain(_decoded(name, image, 0)))
 
 
 def read_stored(path: str | Path, page: int = 0) -> Image.Image:
@@ -85,27 +103,40 @@ def picture_size(path: str | Path) -> tuple[int, int]:
 def _read(
     path: str | Path, page: int, finished: Callable[[Image.Image], Image.Image]
 ) -> Image.Image:
-    return _opened(path, lambda image: finished(_decoded(Path(path), image, page)))
+    return _opened(path, lambda image: finished(_decoded(str(path), image, page)))
 
 
 def _opened(path: str | Path, use: Callable[[Image.Image], Result]) -> Result:
-    """Open a file as Pillow does and give what `use` makes of it; one clear error for all."""
     path = Path(path)
     _check_is_file(path)
+    return _used(path, str(path), use)
+
+
+def _used(file: Path | io.BytesIO, name: str, use: Callable[[Image.Image], Result]) -> Result:
+    """Open a file as Pillow does and give what `use` makes of it; one clear error for all."""
+    _silence_pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata: the picture counts
-            with Image.open(path) as image:
-                return use(image)
+        with Image.open(file) as image:
+            return use(image)
     except FileError:
         raise
     except UnidentifiedImageError as error:
-        raise FileError(f"{path} is no picture in a format that can be read") from error
+        raise FileError(f"{name} is no picture in a format that can be read") from error
     except Image.DecompressionBombError as error:
-        raise FileError(f"{path} has more than {MAX_PIXELS} pixels") from error
+        raise FileError(f"{name} has more than {MAX_PIXELS} pixels") from error
     except Exception as error:  # Pillow's readers raise errors of any type on broken files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise FileError(f"{path} can't be read as a picture: {reason}") from error
+        raise FileError(f"{name} can't be read as a picture: {reason}") from error
+
+
+def _silence_pillow() -> None:
+    """Let Pillow not warn of odd metadata: the picture counts.
+
+    The filter stays, for the whole process: one that comes and goes, as with
+    `warnings.catch_warnings`, would fail as soon as two threads read.
+    """
+    if _QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
 
 
 def plain(image: Image.Image) -> Image.Image:
@@ -143,13 +174,13 @@ def _check_is_file(path: Path) -> None:
         raise FileError(f"{path} is not a regular file")
 
 
-def _decoded(path: Path, image: Image.Image, page: int) -> Image.Image:
+def _decoded(name: str, image: Image.Image, page: int) -> Image.Image:
     if image.format == "EPS":
-        raise FileError(f"{path} is PostScript; convert it to PNG or JPEG first")
+        raise FileError(f"{name} is PostScript; convert it to PNG or JPEG first")
     if page:
         image.seek(page)
     if image.width * image.height > MAX_PIXELS:
-        raise FileError(f"{path} has {image.width}x{image.height} pixels, above {MAX_PIXELS}")
+        raise FileError(f"{name} has {image.width}x{image.height} pixels, above {MAX_PIXELS}")
     image.load()
     return _upright(image)
 
