@@ -30,6 +30,7 @@ VERBS = {
     "evaluate": "evaluate",
     "predict": "predict",
     "runs": "runs",
+    "push": "push",
     "visualize": "visualize",
     "convert": "convert",
 }

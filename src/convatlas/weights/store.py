@@ -28,6 +28,7 @@ from convatlas.weights.fitting import (
     fill,
     with_channels,
 )
+from convatlas.weights.hub import PREFIX, from_hub
 
 FORMAT = 1
 FILE_NAME = "model.safetensors"  # what a run folder calls its result
@@ -59,8 +60,9 @@ def create(
         in_channels: Channels of the input; if not given, the file's or else the paper's. Where it
             differs from the file's, the first convolution is adapted, with a warning: one channel
             gets the sum over the file's channels, more get them over and over, scaled.
-        weights: A safetensors file or a run folder; None: the paper's initialization. A file
-            that another library wrote will do if the names and shapes of its tensors are ours.
+        weights: A safetensors file, a run folder or "hf:USER/NAME"; None: the paper's
+            initialization. A file that another library wrote will do if the names and shapes of
+            its tensors are ours.
         overrides: Fields of the variant's spec to replace, such as `shortcut="A"`.
 
     Returns:
@@ -118,7 +120,8 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Read a network that `save` wrote.
 
     Args:
-        path: A safetensors file, or a run folder, of which `model.safetensors` is read.
+        path: A safetensors file, or a folder of a run or of `convatlas push`, of which
+            `model.safetensors` is read; or "hf:USER/NAME", a repository of the hub.
 
     Returns:
         The network in eval mode, float32, on the CPU; and its metadata: `architecture`,
@@ -206,7 +209,7 @@ def _arguments(made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: str | Path) -> _Stored:
-    path = Path(path)
+    path = from_hub(str(path), FILE_NAME) if str(path).startswith(PREFIX) else Path(path)
     if path.is_dir():
         path = path / FILE_NAME
         if not path.is_file():
