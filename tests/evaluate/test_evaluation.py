@@ -71,6 +71,8 @@ def test_it_equals_a_literal_reference(classes: int, batch_size: int) -> None:
     in_five = [label in order[i, : min(5, classes)] for i, label in enumerate(labels)]
     assert found.top5_accuracy == np.mean(in_five)
     own = probabilities[np.arange(41), labels]
+    target = np.eye(classes)[labels]
+    assert found.brier == pytest.approx(((probabilities - target) ** 2).sum(axis=1).mean())
     assert found.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
     for i in range(classes):
         of_class = labels == i
@@ -81,6 +83,9 @@ def test_it_equals_a_literal_reference(classes: int, batch_size: int) -> None:
         assert (prediction.label, prediction.predicted) == (labels[i], order[i, 0])
         assert prediction.probability == pytest.approx(probabilities[i].max(), rel=1e-5)
         assert prediction.loss == pytest.approx(-math.log(own[i]), rel=1e-5)
+        assert prediction.top == tuple(order[i, : min(5, classes)])
+        best = sorted(probabilities[i], reverse=True)[:5]
+        assert prediction.top_probabilities == pytest.approx(best, rel=1e-5)
 
 
 def test_fewer_than_five_classes_are_always_in_the_top_five() -> None:
@@ -179,17 +184,10 @@ def test_examples_are_the_first_right_ones(evaluation: Evaluation) -> None:
 
 def test_to_dict_is_json_without_the_predictions(evaluation: Evaluation) -> None:
     document = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
-    assert set(document) == {
-        "top1_accuracy",
-        "top5_accuracy",
-        "loss",
-        "count",
-        "classes",
-        "per_class",
-        "confusion",
-        "mistakes",
-        "examples",
-    }
+    assert "predictions" not in document
+    assert {"top1_accuracy", "top5_accuracy", "loss", "count", "per_class"} <= set(document)
+    assert document["class_scores"]["class 1"]["recall"] == document["per_class"]["class 1"]
+    assert sum(bin_["count"] for bin_ in document["calibration"]) == 200
     assert document["mistakes"][0]["index"] == evaluation.mistakes()[0].index
     assert sum(map(sum, document["confusion"])) == document["count"] == 200
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from convatlas.errors import InputError
 from convatlas.evaluate.metrics import (
+    brier_scores,
     class_accuracies,
+    class_scores,
     confusion_matrix,
     ranks,
     top_k_accuracy,
@@ -72,6 +74,32 @@ def test_logits_that_are_not_finite_are_refused(broken: float) -> None:
 def test_a_class_without_images_has_no_accuracy() -> None:
     confusion = torch.tensor([[3, 1, 0], [0, 0, 0], [2, 0, 0]])
     assert class_accuracies(confusion) == [0.75, None, 0.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_class_scores_count_images_one_by_one(answers: list[tuple[int, int]]) -> None:
+    labels, predicted = map(torch.tensor, zip(*answers, strict=True))
+    found = class_scores(confusion_matrix(labels, predicted, 4))
+    for c, scores in enumerate(found):
+        right = sum(label == guess == c for label, guess in answers)
+        own = sum(label == c for label, _ in answers)
+        taken = sum(guess == c for _, guess in answers)
+        assert scores.count == own
+        assert scores.precision == (right / taken if taken else None)
+        assert scores.recall == (right / own if own else None)
+        if right:
+            assert scores.f1 == pytest.approx(
+                2 / (1 / scores.precision + 1 / scores.recall), rel=1e-12
+            )
+        else:
+            assert scores.f1 == (0 if own else None)
+
+
+def test_brier_scores_are_squared_distances() -> None:
+    probabilities = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.3, 0.2]])
+    found = brier_scores(probabilities, torch.tensor([0, 1, 2]))
+    assert found.tolist() == pytest.approx([0.0, 2.0, 0.25 + 0.09 + 0.64])
 
 
 @settings(max_examples=100, deadline=None)

@@ -9,18 +9,19 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from convatlas.errors import InputError, UserError
 
-Reader = Callable[[np.ndarray], Tensor]
+Read = TypeVar("Read")  # a tensor, or a list of tensors
+Reader = Callable[[np.ndarray], Read]
 
 
-def fetch(reader: Reader, chunks: Sequence[np.ndarray], workers: int) -> Iterator[Tensor]:
+def fetch(reader: Reader[Read], chunks: Sequence[np.ndarray], workers: int) -> Iterator[Read]:
     """Give `reader(chunk)` for each chunk, in order, read ahead by up to `workers` processes.
 
     The processes ignore SIGINT and SIGTERM: who started them ends them, once a batch is done.
@@ -43,9 +44,7 @@ def fetch(reader: Reader, chunks: Sequence[np.ndarray], workers: int) -> Iterato
         _kill(processes)  # unless the traceback of an error still holds it
 
 
-def _next(
-    results: Iterator[Tensor | UserError], processes: list[BaseProcess]
-) -> Tensor | UserError:
+def _next(results: Iterator[Read | UserError], processes: list[BaseProcess]) -> Read | UserError:
     try:
         return next(results)
     except (RuntimeError, OSError, EOFError) as error:  # by the moment at which a process died
@@ -57,16 +56,16 @@ def _next(
         ) from error
 
 
-class _Chunks(Dataset[Tensor | UserError]):
+class _Chunks(Dataset[Read | UserError], Generic[Read]):
     """The batches by number, as torch's loader asks for them; runs in the workers."""
 
-    def __init__(self, reader: Reader, chunks: Sequence[np.ndarray]) -> None:
+    def __init__(self, reader: Reader[Read], chunks: Sequence[np.ndarray]) -> None:
         self.reader, self.chunks = reader, chunks
 
     def __len__(self) -> int:
         return len(self.chunks)
 
-    def __getitem__(self, index: int) -> Tensor | UserError:
+    def __getitem__(self, index: int) -> Read | UserError:
         try:
             return self.reader(self.chunks[index])
         except UserError as error:
@@ -74,8 +73,8 @@ class _Chunks(Dataset[Tensor | UserError]):
 
 
 def _started(
-    chunks: _Chunks, workers: int
-) -> tuple[Iterator[Tensor | UserError], list[BaseProcess]]:
+    chunks: _Chunks[Read], workers: int
+) -> tuple[Iterator[Read | UserError], list[BaseProcess]]:
     others = multiprocessing.active_children()
     with _signals_held(), warnings.catch_warnings():
         # torch advises against more workers than processors; the caller has chosen

@@ -1,6 +1,7 @@
 """Metrics of a classifier: plain functions of logits, labels and predictions."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -51,6 +52,53 @@ def class_accuracies(confusion: Tensor) -> list[float | None]:
     """Give the fraction of each true class that was recognised; None for a class without images."""
     right, count = confusion.diagonal().tolist(), confusion.sum(dim=1).tolist()
     return [r / n if n else None for r, n in zip(right, count, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """How well one class is told from the others.
+
+    Attributes:
+        count: Images of the class.
+        precision: Of the images taken for it, the fraction that are; None: none were.
+        recall: Of its images, the fraction recognised: the accuracy of the class; None: it has no
+            images.
+        f1: Harmonic mean of the two: 2 right / (images + taken for it); None without images.
+    """
+
+    count: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def class_scores(confusion: Tensor) -> list[ClassScores]:
+    """Give precision, recall and F1 of each class from a confusion matrix with true rows."""
+    right = confusion.diagonal().tolist()
+    counts, taken = confusion.sum(dim=1).tolist(), confusion.sum(dim=0).tolist()
+    return [
+        ClassScores(
+            count=n,
+            precision=r / t if t else None,
+            recall=r / n if n else None,
+            f1=2 * r / (n + t) if n else None,
+        )
+        for r, n, t in zip(right, counts, taken, strict=True)
+    ]
+
+
+def brier_scores(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Give the squared error of each image's probabilities: (N,), from 0 to 2.
+
+    Brier 1950, "Verification of forecasts expressed in terms of probability": summed over the
+    classes; 0 is certain and right, 2 certain and wrong.
+
+    Args:
+        probabilities: (N, classes).
+        labels: True classes, (N,).
+    """
+    own = probabilities.gather(1, labels[:, None])[:, 0]
+    return probabilities.square().sum(dim=1) - own.square() + (1 - own).square()
 
 
 def wilson_interval(right: int, count: int, z: float = 1.959964) -> tuple[float, float]:
