@@ -78,6 +78,19 @@ def test_a_run_from_start_to_end(call, source, tmp_path):
     assert "seed was 0, is 3" in stderr
 
 
+def test_trackers_and_the_card(call, source, tmp_path):
+    out = tmp_path / "run"
+    call(*words(source, out))
+    assert (out / "MODEL_CARD.md").read_text().startswith("---\nlibrary_name: convatlas")
+    assert len(list(out.glob("tensorboard/events.out.tfevents.*"))) == 1
+    assert call(*words(source, out, "--overwrite", "--track", "none"))[0] == 0
+    assert not list(out.glob("tensorboard/*"))
+    code, _, stderr = call(*words(source, out, "--overwrite", "--track", "tensorbord"))
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert "did you mean: tensorboard?" in stderr
+    assert (out / "model.safetensors").exists()
+
+
 def test_a_terminal_gets_a_bar(call, source, tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes any stream for a terminal
     monkeypatch.setenv("COLUMNS", "100")

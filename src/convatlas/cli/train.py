@@ -69,6 +69,13 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Keep the state this often within an epoch; after an epoch it always is kept.",
 )
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="Who else is told of the metrics: tensorboard (told where it is installed), mlflow, none; "
+    "may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     name: str,
@@ -84,6 +91,7 @@ def command(
     root: Path | None,
     workers: int,
     checkpoint_every: float,
+    track: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train the network NAME and leave config, metrics, weights and a report in a folder.
@@ -117,7 +125,9 @@ def command(
             resume=resume,
             overwrite=overwrite,
             root=root,
-            options=RunOptions(workers=workers, checkpoint_every=checkpoint_every),
+            options=RunOptions(
+                workers=workers, checkpoint_every=checkpoint_every, track=_trackers(track)
+            ),
             stop=switch,
         )
     if result is not None:
@@ -130,6 +140,12 @@ def default_folder(name: str, source_text: str, seed: int) -> Path:
     """Name the folder of a run that was given none: runs/lenet5-digits-seed0."""
     source = source_text.rstrip("/").replace(":", "-").rpartition("/")[2]
     return Path("runs") / f"{name}-{source}-seed{seed}"
+
+
+def _trackers(asked: tuple[str, ...]) -> tuple[str, ...]:
+    from convatlas.train.tracking import default_trackers
+
+    return tuple(name for name in asked if name != "none") if asked else default_trackers()
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -168,8 +184,12 @@ def _resume_command(context: click.Context) -> str:
 
 def _report(result: "SeedsResult", root: Path | None, as_json: bool) -> None:
     """Write a page for each finished run, and print what came out."""
+    from convatlas.report.model_card import write_card
     from convatlas.report.run_report import write_report
 
+    for run in result.runs:
+        if run.test is not None:
+            write_card(run.folder)
     reports = [write_report(run.folder) for run in result.runs if run.test is not None]
     if as_json:
         shown = result.to_dict() if len(result.seeds) > 1 else result.runs[0].to_dict()

@@ -21,9 +21,9 @@ from convatlas.files import write_text
 from convatlas.report.runs import HEADLINES, Run, read_progress
 from convatlas.report.tables import ClassRow, class_rows, reproduce, settings
 from convatlas.report.words import duration, percent, short
+from convatlas.train.folder import RunFiles
 from convatlas.weights.store import load
 
-FILE_NAME = "MODEL_CARD.md"
 WEAK_CLASSES = 5  # that the card names
 SMALL_TEST = 1000  # images below which the interval is called wide
 
@@ -42,7 +42,7 @@ def write_card(folder: str | Path, licence: str | None = None) -> Path:
     Raises:
         FileError: A file of the run is missing or damaged, or the card can't be written.
     """
-    path = Path(folder) / FILE_NAME
+    path = RunFiles(Path(folder)).card
     write_text(path, card_text(folder, licence))
     return path
 

@@ -52,6 +52,16 @@ class RunFiles:
         return self.path / "report.html"
 
     @property
+    def card(self) -> Path:
+        """What `convatlas.report.model_card` writes; Markdown."""
+        return self.path / "MODEL_CARD.md"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files, where TensorBoard is told of the run."""
+        return self.path / "tensorboard"
+
+    @property
     def checkpoints(self) -> Checkpoints:
         """States to go on from."""
         return Checkpoints(self.path / "checkpoints")
@@ -89,7 +99,9 @@ class RunFiles:
         """
         try:
             self.checkpoints.clear()
-            for file in (self.report, self.metrics, self.model, self.test, self.config):
+            events = sorted(self.tensorboard.glob("events.out.tfevents.*"))
+            pages = (self.report, self.card)
+            for file in (*events, *pages, self.metrics, self.model, self.test, self.config):
                 file.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(f"can't clear {self.path}: {error.strerror or error}") from error

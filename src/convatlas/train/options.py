@@ -5,6 +5,7 @@ from typing import Any
 
 from convatlas.errors import InputError, unknown
 from convatlas.train.learner import Precision
+from convatlas.train.tracking import check_trackers
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 
@@ -22,6 +23,7 @@ class RunOptions:
         compile: Let `torch.compile` build the network and its loss.
         deterministic: Let torch use only algorithms that give the same bits each time, and tie
             the run to its number of threads.
+        track: Who is told of the metrics besides `metrics.jsonl`; see `train.tracking`.
     """
 
     workers: int = 0
@@ -30,6 +32,7 @@ class RunOptions:
     micro_batch: int | None = None
     compile: bool = False
     deterministic: bool = False
+    track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be computed with."""
@@ -41,6 +44,7 @@ class RunOptions:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.micro_batch is not None and self.micro_batch < 1:
             raise InputError(f"micro_batch must be at least 1, not {self.micro_batch}")
+        check_trackers(self.track)
 
     def to_config(self) -> dict[str, Any]:
         """Give those that decide the result, for `config.json`."""

@@ -19,6 +19,7 @@ from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
 from convatlas.train.threads import threads_for
+from convatlas.train.tracking import tracked
 from convatlas.weights.store import save
 
 
@@ -125,7 +126,10 @@ def start_run(
             files.clear()
         config = plan.to_config() | {"options": options.to_config()}
         _enter(files, config, state, resume, progress)
-        with contextlib.suppress(StoppedError):
+        with (
+            tracked(progress, options.track, files.path, config) as progress,
+            contextlib.suppress(StoppedError),
+        ):
             fit(
                 state,
                 plan.recipe,

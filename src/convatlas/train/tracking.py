@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from convatlas.errors import InputError, unknown
 from convatlas.train.events import EpochDone, Event, Notice, Progress, StepDone
-from convatlas.train.folder import flat
+from convatlas.train.folder import RunFiles, flat
 
 STEPS_APART = 20  # between two steps whose loss is told
 
@@ -33,7 +33,7 @@ class TensorBoard:
     """Event files in a folder; `tensorboard --logdir runs` shows them."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self.folder, self.config, self.writer = folder / "tensorboard", config, None
+        self.folder, self.config, self.writer = RunFiles(folder).tensorboard, config, None
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
         """Keep scalars; what a former process told of later steps is dropped at the first call."""
