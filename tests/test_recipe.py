@@ -152,7 +152,10 @@ def test_a_recipe_is_told_in_json_with_the_kinds_of_its_parts():
         "nesterov": False,
     }
     assert told["schedule"]["then"] == {"kind": "Steps", "epochs": [30, 60], "factor": 0.1}
-    assert told["augment"] == [{"kind": "PadCrop", "padding": 4}, {"kind": "Flip"}]
+    assert told["augment"] == [
+        {"kind": "PadCrop", "padding": 4, "border": "black"},
+        {"kind": "Flip"},
+    ]
 
 
 @pytest.mark.parametrize("optimizer", [Adam(lr=1e-3), RMSProp(lr=1e-2)])

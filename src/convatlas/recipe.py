@@ -1,10 +1,10 @@
 """The nouns of training: a recipe, its optimizer and its augmentation. Data only, no torch."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from convatlas.data.augment import Augmentation
-from convatlas.errors import InputError, unknown
+from convatlas.errors import InputError, suggest, unknown
 from convatlas.fields import fitted
 from convatlas.schedules import Constant, Schedule
 
@@ -21,13 +21,24 @@ class SGD:
 
 @dataclass(frozen=True, slots=True)
 class RMSProp:
-    """RMSProp (Tieleman & Hinton 2012); `eps` is added outside the root, as in torch."""
+    """RMSProp (Tieleman & Hinton 2012).
+
+    Attributes:
+        lr: Learning rate.
+        decay: Of the mean of squared gradients.
+        momentum: Of the steps.
+        eps: Keeps the divisor above 0.
+        weight_decay: Weight of the squared weights in the loss, twice.
+        form: Libraries differ: torch adds `eps` outside the root and starts the mean at 0,
+            TensorFlow adds it inside and starts at 1.
+    """
 
     lr: float
     decay: float = 0.9
     momentum: float = 0.0
     eps: float = 1e-8
     weight_decay: float = 0.0
+    form: Literal["torch", "tensorflow"] = "torch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,9 @@ class CutMix:
 
 Mixing = Mixup | CutMix
 
+Spared = Literal["biases", "norms", "depthwise"]
+SPARED: tuple[Spared, ...] = get_args(Spared)
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -78,6 +92,11 @@ class Recipe:
         epochs: Passes over the training set.
         optimizer: Its rate is multiplied by `schedule` at every step.
         schedule: See `convatlas.schedules`.
+        undecayed: Which parameters weight decay spares: all biases, weights and biases of
+            normalization, filters of depthwise convolutions; none: all decay.
+        bias_rate: Biases learn this many times as fast as weights.
+        network: Fields of the network's spec that this recipe changes, such as its dropout, each
+            with its value; see `convatlas.catalog.build`.
         augment: Applied to each training image in this order, before the preprocessing.
         mix: One of these, drawn anew, is applied to each batch; none: the images as they are.
         loss: A name in `convatlas.train.losses`.
@@ -91,6 +110,8 @@ class Recipe:
             validated, tested and kept (Polyak & Juditsky 1992); None: the weights themselves.
         resize_shorter: Test images are resized to this shorter side, then cropped to the
             network's input; None: stretched to the network's input.
+        sources: Fields by dotted name, each with the section that says so; `where` is the source
+            of all others.
         deviations: What we do differently from the paper.
     """
 
@@ -99,6 +120,9 @@ class Recipe:
     epochs: int
     optimizer: Optimizer
     schedule: Schedule = Constant()
+    undecayed: tuple[Spared, ...] = ()
+    bias_rate: float = 1.0
+    network: tuple[tuple[str, bool | int | float | str], ...] = ()
     augment: tuple[Augmentation, ...] = ()
     mix: tuple[Mixing, ...] = ()
     loss: str = "cross_entropy"
@@ -108,6 +132,7 @@ class Recipe:
     balance: Literal["none", "loss", "sampling"] = "none"
     ema: float | None = None
     resize_shorter: int | None = None
+    sources: tuple[tuple[str, str], ...] = ()
     deviations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -120,18 +145,37 @@ class Recipe:
             raise InputError(f"optimizer.lr must be a positive number, not {self.optimizer.lr!r}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing must be in [0, 1), not {self.label_smoothing!r}")
+        if not 0 < self.bias_rate < float("inf"):
+            raise InputError(f"bias_rate must be a positive number, not {self.bias_rate!r}")
         if self.clip_norm is not None and not 0 < self.clip_norm < float("inf"):
             raise InputError(
                 f"clip_norm must be positive, or null for none, not {self.clip_norm!r}"
             )
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"ema must be between 0 and 1, or null for none, not {self.ema!r}")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
         for op in self.mix:
             if not isinstance(op, Mixing) or not 0 < op.alpha < float("inf"):
                 raise InputError(f"mix takes Mixup(alpha) and CutMix(alpha), alpha > 0, not {op!r}")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise InputError(f"ema must be between 0 and 1, or null for none, not {self.ema!r}")
         for op in self.augment:
             if not isinstance(op, Augmentation):
                 raise InputError(f"augment takes augmentations such as Flip(), not {op!r}")
+        for group in self.undecayed:
+            if group not in SPARED:
+                raise InputError(f"undecayed has no {group!r}{suggest(group, SPARED)}")
+
+    def source(self, name: str) -> str:
+        """Say which section a field comes from.
+
+        Args:
+            name: Its dotted name; a source of "optimizer" is one of "optimizer.lr" too.
+        """
+        sources = dict(self.sources)
+        while name not in sources and name:
+            name = name.rpartition(".")[0]
+        return sources.get(name, self.where)
 
     def lasting(self, epochs: int) -> "Recipe":
         """Give the same recipe for another number of epochs, its schedule stretched to match."""

@@ -75,6 +75,40 @@ def test_sgd_equals_the_form_of_krizhevsky_while_the_rate_is_constant():
     assert changing[-1] != pytest.approx(by_hand(step, RATES)[-1], rel=1e-3)
 
 
+def test_rmsprop_in_tensorflows_form():
+    def step(w, g, rate, number, memory):
+        g += 0.01 * w
+        memory["s"] = 0.9 * memory.get("s", 1.0) + 0.1 * g * g
+        memory["v"] = 0.5 * memory.get("v", 0.0) + rate * g / math.sqrt(memory["s"] + 0.1)
+        return w - memory["v"]
+
+    noun = RMSProp(0.1, decay=0.9, momentum=0.5, eps=0.1, weight_decay=0.01, form="tensorflow")
+    check(noun, step)
+
+
+def test_rmsprop_in_tensorflows_form_goes_on_from_its_state():
+    whole = make_optimizer(RMSProp(0.1, 0.9, 0.9, form="tensorflow"), [Parameter(torch.ones(3))])
+    half = make_optimizer(RMSProp(0.1, 0.9, 0.9, form="tensorflow"), [Parameter(torch.ones(3))])
+
+    def go(optimizer, steps):
+        (weights,) = optimizer.param_groups[0]["params"]
+        for _ in range(steps):
+            optimizer.step(lambda: _backward(optimizer, weights))
+        return weights
+
+    expected, kept = go(whole, 4).tolist(), go(half, 2).detach().clone()
+    after = make_optimizer(RMSProp(0.1, 0.9, 0.9, form="tensorflow"), [Parameter(kept)])
+    after.load_state_dict(half.state_dict())
+    assert go(after, 2).tolist() == expected
+
+
+def _backward(optimizer, weights):
+    optimizer.zero_grad()
+    loss = weights.pow(2).sum()
+    loss.backward()
+    return loss.item()
+
+
 def test_rmsprop_has_eps_outside_the_root():
     def step(w, g, rate, number, memory):
         g += 0.01 * w
@@ -101,6 +135,8 @@ def test_adam_with_decoupled_decay():
         SGD(0.1, momentum=-1.0),
         SGD(0.1, nesterov=True),
         RMSProp(0.1, eps=-1.0),
+        RMSProp(0.1, eps=-1.0, form="tensorflow"),
+        RMSProp(0.1, momentum=1.0, form="tensorflow"),
         Adam(0.1, betas=(1.0, 0.9)),
     ],
 )

@@ -1,16 +1,20 @@
 """Turn the optimizer that a recipe names into torch's."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch.nn import Parameter
 
 from convatlas.errors import InputError
 from convatlas.recipe import SGD, Adam, Optimizer, RMSProp
+from convatlas.train.rmsprop import TensorFlowRMSProp
 
 
-def make_optimizer(optimizer: Optimizer, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-    """Build the optimizer for `parameters`; every one of them decays, as in the papers.
+def make_optimizer(
+    optimizer: Optimizer, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]
+) -> torch.optim.Optimizer:
+    """Build the optimizer for parameters, or for groups of them; all decay unless a group differs.
 
     With gradient g, weights w and rate r, a step is:
 
@@ -18,8 +22,7 @@ def make_optimizer(optimizer: Optimizer, parameters: Iterable[Parameter]) -> tor
       is r (g + momentum v). Krizhevsky et al. 2012 put the rate inside, v = momentum v - r g and
       w += v: the same while the rate is constant; after a change of it, theirs follows slowly.
     - RMSProp: g += weight_decay w; s = decay s + (1 - decay) g^2; v = momentum v +
-      g / (sqrt(s) + eps); w -= r v. TensorFlow, with which Inception and EfficientNet were
-      trained, starts s at 1, has eps inside the root and the rate inside v.
+      g / (sqrt(s) + eps); w -= r v. TensorFlow's form: see `TensorFlowRMSProp`.
     - Adam: w -= r weight_decay w, then the step of Kingma & Ba 2015, algorithm 1.
 
     Raises:
@@ -34,6 +37,15 @@ def make_optimizer(optimizer: Optimizer, parameters: Iterable[Parameter]) -> tor
                     momentum=optimizer.momentum,
                     weight_decay=optimizer.weight_decay,
                     nesterov=optimizer.nesterov,
+                )
+            case RMSProp(form="tensorflow"):
+                return TensorFlowRMSProp(
+                    parameters,
+                    optimizer.lr,
+                    decay=optimizer.decay,
+                    momentum=optimizer.momentum,
+                    eps=optimizer.eps,
+                    weight_decay=optimizer.weight_decay,
                 )
             case RMSProp():
                 return torch.optim.RMSprop(
@@ -57,6 +69,6 @@ def make_optimizer(optimizer: Optimizer, parameters: Iterable[Parameter]) -> tor
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter this learning rate."""
+    """Give every parameter this learning rate, times the "rate" of its group where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate", 1.0)

@@ -9,6 +9,7 @@ from torch import nn
 
 from convatlas.recipe import Recipe
 from convatlas.train.averaging import Average
+from convatlas.train.groups import parameter_groups
 from convatlas.train.optimizers import make_optimizer
 
 
@@ -77,7 +78,8 @@ class State:
         # torch's own overloads leave this form of `to` out
         model = model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
         average = None if recipe.ema is None else Average(model, recipe.ema)
-        return cls(model, make_optimizer(recipe.optimizer, model.parameters()), average)
+        groups = parameter_groups(model, recipe)
+        return cls(model, make_optimizer(recipe.optimizer, groups), average)
 
     @property
     def result(self) -> nn.Module:

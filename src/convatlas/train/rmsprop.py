@@ -1,0 +1,73 @@
+"""RMSProp as TensorFlow computes it: Inception, MobileNet and EfficientNet were trained so."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class TensorFlowRMSProp(torch.optim.Optimizer):
+    """RMSProp with `eps` inside the root, the rate inside the momentum, and a mean from 1 on.
+
+    With gradient g, weights w and rate r, a step is g += weight_decay w;
+    s = decay s + (1 - decay) g^2; v = momentum v + r g / sqrt(s + eps); w -= v.
+
+    Args:
+        parameters: To be changed, or groups of them.
+        lr: Learning rate.
+        decay: Of the mean of squared gradients.
+        momentum: Of the steps.
+        eps: Added to the mean.
+        weight_decay: Weight of the squared weights in the loss, twice.
+
+    Raises:
+        ValueError: As torch's optimizers do, for a value out of range.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float,
+        *,
+        decay: float = 0.9,
+        momentum: float = 0.0,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+    ) -> None:
+        for name, value in (("decay", decay), ("momentum", momentum)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {value!r}")
+        for name, value in (("eps", eps), ("weight_decay", weight_decay)):
+            if not value >= 0:
+                raise ValueError(f"{name} must be at least 0, not {value!r}")
+        values = {"lr": lr, "decay": decay, "momentum": momentum, "eps": eps}
+        super().__init__(parameters, {**values, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(  # ty: ignore[incompatible-method-override] # torch declares it twice, by closure
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
+        """Change every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._change(parameter, parameter.grad, group)
+        return loss
+
+    def _change(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        if not state:
+            state["square"] = torch.ones_like(weight)
+            state["moved"] = torch.zeros_like(weight)
+        if group["weight_decay"]:
+            gradient = gradient.add(weight, alpha=group["weight_decay"])
+        square, moved = state["square"], state["moved"]
+        square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1 - group["decay"])
+        divisor = square.add(group["eps"]).sqrt_()
+        moved.mul_(group["momentum"]).addcdiv_(gradient, divisor, value=group["lr"])
+        weight.sub_(moved)
