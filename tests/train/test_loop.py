@@ -283,6 +283,12 @@ class TestRates:
         rates = [rate_at(recipe, 1, records[:n]) for n in range(len(records) + 1)]
         assert rates == pytest.approx([0.2] * 4 + [0.02] * 3 + [0.002])
 
+    def test_a_plateau_may_look_at_the_training_images(self):
+        plateau = OnPlateau(patience=1, factor=0.1, watch="train")
+        recipe = Recipe("test", 1, 10, SGD(lr=0.2), plateau)
+        records = [{"train_accuracy": 0.5, "val_accuracy": accuracy} for accuracy in (0.1, 0.9)]
+        assert rate_at(recipe, 2, records) == pytest.approx(0.02)
+
     def test_the_record_tells_the_last_rate(self):
         recipe = Recipe("test", 16, 2, SGD(lr=0.1), Steps((1,)))
         assert [r["lr"] for r in trained(recipe).records] == pytest.approx([0.1, 0.01])

@@ -152,7 +152,7 @@ def rate_at(recipe: Recipe, epoch: float, records: list[dict[str, Any]]) -> floa
     plateau = _plateau(recipe.schedule)
     if plateau is None:
         return rate
-    errors = [1 - record["val_accuracy"] for record in records]
+    errors = [1 - record[f"{plateau.watch}_accuracy"] for record in records]
     return rate * plateau.factor ** plateau.drops(errors)
 
 
