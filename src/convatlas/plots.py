@@ -19,6 +19,7 @@ INK, GREY = "#222222", "#6b6b6b"
 
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "convatlas",
+    "svg.fonttype": "none",  # text stays text: a tenth of the size, and it can be searched and read
     "font.family": "DejaVu Sans",
     "font.size": 9,
 }
@@ -38,13 +39,16 @@ def check_chart(path: str | Path) -> None:
         raise InputError("a chart needs matplotlib: pip install 'convatlas[plot]'") from error
 
 
-def write_chart(path: str | Path, draw: Callable[[], "Figure"], dpi: int = 160) -> None:
+def write_chart(
+    path: str | Path, draw: Callable[[], "Figure"], dpi: int = 160, description: str = ""
+) -> None:
     """Write what `draw` draws, whole or not at all; equal charts are equal files.
 
     Args:
         path: A .png or .svg file, which `check_chart` has let pass.
         draw: Makes the figure; runs in the style of all charts, without changing anybody's own.
         dpi: Dots an inch of a .png.
+        description: What is drawn, in words, kept in the file for those who can't see it.
 
     Raises:
         InputError: As `check_chart`.
@@ -54,7 +58,9 @@ def write_chart(path: str | Path, draw: Callable[[], "Figure"], dpi: int = 160) 
     import matplotlib as mpl
 
     kind = Path(path).suffix.lower()
-    stamp = {"Date": None} if kind == ".svg" else {}
+    stamp: dict[str, Any] = {"Description": description} if description else {}
+    if kind == ".svg":
+        stamp["Date"] = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(mpl.rc_context(_STYLE))
         aside = stack.enter_context(whole_file(path))

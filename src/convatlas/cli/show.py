@@ -1,6 +1,7 @@
 """`convatlas show`: one network, layer by layer."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,18 +22,31 @@ _NUMBERS = ("kernel", "stride", "params", "MACs", "field")
     "--classes", type=click.IntRange(min=1), metavar="N", help="Outputs of the last layer."
 )
 @set_option
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw its stages and what they cost: a .png or .svg file.",
+)
+@click.option(
+    "--block",
+    metavar="LAYER",
+    help="With --plot: draw the layers of one block instead, such as stages.conv2_x.0.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     name: str,
     input_shape: tuple[int, ...] | None,
     classes: int | None,
     changes: dict[str, Any],
+    plot: Path | None,
+    block: str | None,
     as_json: bool,
 ) -> None:
     """Show a network layer by layer: shapes, parameters, multiply-adds, receptive fields.
 
     Nothing is allocated: the network is only traced. With --set it is another network than the
-    paper's, and what that changes in all is shown too.
+    paper's, and what that changes in all is shown too. Drawing needs the extra `plot`.
 
     Example: convatlas show resnet50 --input 3x320x320 --set shortcut=A
     """
@@ -41,12 +55,19 @@ def command(
     from convatlas.analysis.report import COUNTED, analyze_name
     from convatlas.analysis.surgery import altered
     from convatlas.cli.tables import print_table
+    from convatlas.plots import check_chart
 
+    if plot is not None:
+        check_chart(plot)
+    elif block is not None:
+        raise click.UsageError("--block needs --plot FILE to draw to")
     report = altered(name, changes, input_shape, classes)
     paper = analyze_name(name, input_shape, classes) if changes else report
     architecture, variant = catalog.find(name)
     deviations = _deviations(architecture, variant)
     found = diff_reports(paper, report)
+    if plot is not None:
+        _draw(report, block, plot)
     if as_json:
         card = {"paper": _paper(architecture), "deviations": deviations}
         card |= {"diff": found.to_dict()} if changes else {}
@@ -59,6 +80,18 @@ def command(
         print_table(head, found.total_rows(), right=head[1:])
         click.echo()
     click.echo(COUNTED)
+
+
+def _draw(report: "Report", block: str | None, plot: Path) -> None:
+    from convatlas.analysis.block_chart import draw_blocks
+    from convatlas.analysis.blocks import find_block
+    from convatlas.analysis.network_chart import draw_network
+
+    if block is None:
+        draw_network(report, plot)
+    else:
+        draw_blocks({f"{report.name}, {block}": find_block(report, block)}, plot)
+    click.echo(f"drew {plot}", err=True)
 
 
 def _print(report: "Report", paper: dict[str, Any], deviations: list[str]) -> None:
