@@ -42,6 +42,8 @@ class Architecture(Generic[S]):
         layer_names: Where a layer has another name in the claims than in our network: a regular
             expression that the whole of that name matches -> our dotted name, in which `\1` is
             its first group: `{r"block(\d)_pool": r"stages.block\1.pool\1"}`.
+        builds_on: Families whose ideas the paper takes without sharing code: name -> what it
+            takes, and where it says so. What it imports is read from the code: see `lineage`.
     """
 
     paper: Paper
@@ -51,6 +53,7 @@ class Architecture(Generic[S]):
     parse: Callable[[str], Variant[S] | None] | None = None
     forms: tuple[str, ...] = ()
     layer_names: Mapping[str, str] = field(default_factory=dict)
+    builds_on: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
