@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from convatlas.catalog import build, build_meta
+from convatlas.data.imagenet import imagenet_classes
 from convatlas.errors import FileError
 from convatlas.weights.convert import convert
 from convatlas.weights.fitting import WeightsWarning, axes_of_sizes, fill
@@ -37,8 +38,9 @@ def load_foreign(
 
     Returns:
         The network in eval mode, built with the fields of its spec that the weights need; and
-        metadata to save with it: `converted_from`, and the `preprocessing` of the weights that
-        the source publishes, where they share one.
+        metadata to save with it: `converted_from`, the `preprocessing` of the weights that the
+        source publishes, where they share one, and the `classes` of ImageNet where there are
+        1,000.
 
     Raises:
         UnknownNameError: No such network or source.
@@ -61,6 +63,8 @@ def load_foreign(
     preprocessing = key_map.preprocessing
     if preprocessing is not None and len(preprocessing.mean) == sizes["in_channels"]:
         metadata["preprocessing"] = preprocessing.to_dict()
+    if sizes["num_classes"] == len(imagenet_classes()):
+        metadata["classes"] = list(imagenet_classes())
     return model.eval(), metadata
 
 

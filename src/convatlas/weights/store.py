@@ -153,6 +153,15 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return model.eval(), stored.metadata
 
 
+def describes_network(path: str | Path) -> bool:
+    """Say whether a file is one that `save` wrote, by its header alone."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def _adapt_channels(stored: _Stored, model: nn.Module, first_layers: Iterable[str]) -> list[str]:
     """Make the first convolution's weights those of another number of channels; tell of it."""
     remarks, expected = [], model.state_dict()
