@@ -1,0 +1,102 @@
+"""Reads images, changes them and brings them to the network's size; here or in a worker."""
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from convatlas.data.augment import Augmentation, PadCrop, Resize
+from convatlas.data.preprocess import Preprocessing, picture
+from convatlas.data.splits import ArraySplit, Split
+
+CACHE_BYTES = 256 * 2**20  # most that the resized images of one split may take
+
+_CHANGE = 1  # first word of the seeds of changes; no other seeds begin so
+
+
+class _Resized:
+    """The images of a split in the network's size, each resized when it is first asked for."""
+
+    def __init__(self, split: ArraySplit, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+        self.pixels = np.empty((len(split), *_shape(preprocessing)), np.uint8)
+        self.known = np.zeros(len(split), bool)
+
+
+_resized: WeakKeyDictionary[ArraySplit, _Resized] = WeakKeyDictionary()
+
+
+class Reader:
+    """Reads the images of a part of an order.
+
+    Attributes:
+        split: Images.
+        preprocessing: What the network takes.
+        augment: Changes of each image, in this order.
+        seed: Of the changes, together with `epoch`, the image and how often it has come before.
+        epoch: Another one gives other changes.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        augment: Sequence[Augmentation],
+        seed: int,
+        epoch: int,
+    ) -> None:
+        self.split, self.preprocessing, self.augment = split, preprocessing, tuple(augment)
+        self.seed, self.epoch = seed, epoch
+
+    def __call__(self, part: np.ndarray) -> Tensor:
+        """Give the pixels (N, H, W, C), uint8, of a part (2, N) of an order."""
+        pixels = np.empty((part.shape[1], *_shape(self.preprocessing)), np.uint8)
+        for row, (index, repeat) in zip(pixels, part.T.tolist(), strict=True):
+            row[:] = self._changed(index, repeat) if self.augment else self._brought(index)
+        return torch.from_numpy(pixels)
+
+    def _changed(self, index: int, repeat: int) -> np.ndarray:
+        size = self.preprocessing.size
+        first = self.augment[0]
+        if first == Resize() or isinstance(first, PadCrop):  # they begin at the network's size
+            image = picture(self._brought(index))
+        else:
+            image = self._colours(self.split.image(index))
+        chance = [_CHANGE, self.seed, self.epoch, index, *([repeat] if repeat else [])]
+        rng = np.random.default_rng(chance)
+        for change in self.augment:
+            image = change(image, size, rng)
+        if (image.height, image.width) != size:
+            return self.preprocessing.pixels(image)
+        return np.asarray(image).reshape(_shape(self.preprocessing))
+
+    def _colours(self, image: Image.Image) -> Image.Image:
+        mode = self.preprocessing.mode
+        return image if image.mode == mode else image.convert(mode)
+
+    def _brought(self, index: int) -> np.ndarray:
+        cache = _cache(self.split, self.preprocessing)
+        if cache is None:
+            return self.preprocessing.pixels(self.split.image(index))
+        if not cache.known[index]:
+            cache.pixels[index] = self.preprocessing.pixels(self.split.image(index))
+            cache.known[index] = True
+        return cache.pixels[index]
+
+
+def _cache(split: Split, preprocessing: Preprocessing) -> _Resized | None:
+    if not isinstance(split, ArraySplit):
+        return None
+    cache = _resized.get(split)
+    if cache is None or cache.preprocessing != preprocessing:
+        if len(split) * np.prod(_shape(preprocessing)) > CACHE_BYTES:
+            return None
+        cache = _resized[split] = _Resized(split, preprocessing)
+    return cache
+
+
+def _shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    return (*preprocessing.size, len(preprocessing.mean))
