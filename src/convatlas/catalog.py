@@ -114,7 +114,7 @@ def build(
         InputError: (a ValueError) no such field, or a value that the network can't be built with.
     """
     architecture, variant = find(name)
-    spec = _overridden(name, variant.spec, overrides)
+    spec = spec_of(name, **overrides)
     classes = _count("num_classes", variant.num_classes if num_classes is None else num_classes)
     channels = _count("in_channels", variant.input_shape[0] if in_channels is None else in_channels)
     with no_drawing_on_meta(), no_collection():
@@ -153,7 +153,14 @@ def _count(label: str, value: Any) -> int:
     return operator.index(value)
 
 
-def _overridden(name: str, spec: Any, overrides: dict[str, Any]) -> Any:
+def spec_of(name: str, **overrides: Any) -> Any:
+    """Give the spec of a network, with some of its fields replaced.
+
+    Raises:
+        UnknownNameError: (a KeyError) no such network.
+        InputError: (a ValueError) no such field, or a value of another type.
+    """
+    spec = find(name)[1].spec
     allowed = [f.name for f in fields(spec)] if is_dataclass(spec) else []
     for key in overrides:
         if key not in allowed:

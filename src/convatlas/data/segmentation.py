@@ -12,8 +12,9 @@ from convatlas.data.folder import HELD_OUT
 from convatlas.data.images import read_image
 from convatlas.data.masks import name_classes, present, read_values, to_classes
 from convatlas.data.pairs import Pair, find_pairs, find_places, refuse_sizes
-from convatlas.errors import FileError
+from convatlas.errors import FileError, InputError
 
+PREFIX = "segmentation:"
 CLASSES_FILE = "classes.txt"
 MEASURED = 64  # images of which mean and spread are taken
 
@@ -76,7 +77,12 @@ class SegmentationSource:
     test: SegmentationSplit
 
 
-def open_segmentation(folder: Path, seed: int = 0) -> SegmentationSource:
+def is_segmentation(text: str) -> bool:
+    """Say whether the text of a source asks for images and masks."""
+    return text.startswith(PREFIX)
+
+
+def open_segmentation(text: str, *, root: Path | None = None, seed: int = 0) -> SegmentationSource:
     """Open a folder of images and masks, in one of three layouts.
 
     - `train/`, `val/` and `test/`, each with images and masks: as they are.
@@ -89,14 +95,20 @@ def open_segmentation(folder: Path, seed: int = 0) -> SegmentationSource:
     the values of masks, or black and white; `classes.txt` names them, one a line.
 
     Args:
-        folder: The folder.
+        text: "segmentation:PATH".
+        root: What PATH is relative to; None: the working directory.
         seed: Of the split, where one is drawn. A network must be tested with the one it was
             trained with.
 
     Raises:
+        InputError: No path is given.
         FileError: There is no such folder, an image lacks its mask, sizes differ, or a mask holds
             what is no class.
     """
+    path = text.removeprefix(PREFIX)
+    if not path:
+        raise InputError(f"{PREFIX} takes a path, such as {PREFIX}my/cells")
+    folder = (root or Path()) / Path(path).expanduser()
     inside = [name for name in ("train", "val", "test") if (folder / name).is_dir()]
     if not folder.is_dir():
         raise FileError(f"there is no folder {folder}")

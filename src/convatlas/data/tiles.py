@@ -15,7 +15,7 @@ from torch import Tensor
 from convatlas.data.augment import Augmentation
 from convatlas.data.borders import border_weights
 from convatlas.data.elastic import Colouring, Movement, places
-from convatlas.data.loader import CACHE_BYTES, Batch
+from convatlas.data.loader import Batch
 from convatlas.data.masks import IGNORED
 from convatlas.data.mirror import bilinear, nearest, window
 from convatlas.data.preprocess import Preprocessing
@@ -23,6 +23,7 @@ from convatlas.data.segmentation import SegmentationSplit
 from convatlas.data.workers import fetch
 from convatlas.errors import InputError
 
+KEPT_BYTES = 256 * 2**20  # most that the images and masks of a split may take in memory
 UNLABELLED = -100  # what torch's losses pass over
 
 _ORDER, _CHANGE = 2, 3  # first words of the seeds; those of whole images are 0 and 1
@@ -139,7 +140,7 @@ class TileReader:
             pixels = np.asarray(image.convert(self.preprocessing.mode))
             pixels = pixels.reshape(*mask.shape, -1)
             prepared = _Prepared(pixels, mask, self.weights.border_term(mask))
-            if len(self.split) * sum(part.nbytes for part in (pixels, mask)) > CACHE_BYTES:
+            if len(self.split) * sum(part.nbytes for part in (pixels, mask)) > KEPT_BYTES:
                 return prepared
             kept[key] = prepared
         return kept[key]
