@@ -1,7 +1,7 @@
 """Values for the fields of frozen data, as a user gives them: fitted to what a field declares."""
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -57,6 +57,18 @@ def check_chance(data: Any, *names: str) -> None:
         value = getattr(data, name)
         if not 0 <= value < 1:
             raise InputError(f"{name} must be at least 0 and less than 1, not {value!r}")
+
+
+def check_choice(data: Any, allowed: Iterable[str], *names: str) -> None:
+    """Refuse fields of a dataclass that have none of the allowed values.
+
+    Raises:
+        InputError: One has; the message lists what is allowed.
+    """
+    for name in names:
+        if getattr(data, name) not in (known := list(allowed)):
+            listed = ", ".join(map(repr, known))
+            raise InputError(f"{name} is one of {listed}; not {getattr(data, name)!r}")
 
 
 def _converted(declared: Any, value: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from convatlas.architectures.lenet5 import Squash, class_codes, map_loss
+from convatlas.architectures.lenet5 import Squash, class_codes
 from convatlas.catalog import build, build_meta, find
 from convatlas.errors import InputError, UnknownNameError
 
@@ -182,32 +182,6 @@ def test_few_classes_have_the_bitmaps_of_the_digits():
     assert torch.equal(class_codes(3), class_codes(10)[:3])
     one = class_codes(10)[1].view(12, 7)
     assert (one[:, 3] > 0).sum() >= 9  # an upright stroke
-
-
-@pytest.mark.parametrize("j", [0.5, 10.0])
-def test_the_loss_is_equation_9(j):
-    generator = torch.Generator().manual_seed(0)
-    distances = 20 * torch.rand(6, 10, generator=generator)
-    labels = torch.tensor([3, 1, 4, 1, 5, 9])
-    terms = [
-        y[label].item() + math.log(math.exp(-j) + sum(math.exp(-value) for value in y.tolist()))
-        for y, label in zip(distances, labels, strict=True)
-    ]
-    loss = map_loss(-distances, labels, j=j)
-    assert loss.item() == pytest.approx(sum(terms) / 6, rel=1e-5)
-
-
-def test_the_loss_needs_a_positive_j():
-    with pytest.raises(InputError, match="j must be positive"):
-        map_loss(torch.zeros(1, 10), torch.tensor([0]), j=0)
-
-
-def test_the_loss_stays_finite_at_great_distances():
-    logits = torch.full((2, 10), -1e4, requires_grad=True)
-    loss = map_loss(logits, torch.tensor([0, 1]))
-    loss.backward()
-    assert loss.item() == pytest.approx(1e4 - 10, rel=1e-5)
-    assert torch.isfinite(logits.grad).all()
 
 
 def fan_in(module: nn.Module) -> int:

@@ -18,9 +18,12 @@ from convatlas.errors import InputError
 from convatlas.fields import check_least
 from convatlas.layers import (
     LocalResponseNorm,
+    TowerNorm,
+    Towers,
     Window,
     check_images,
     check_map,
+    fill_bias_,
     image_sides,
     map_side,
 )
@@ -45,11 +48,8 @@ PAPER = {
     "conv5": Row(256, 3, split=True, after=("relu", "pool")),  # 13 x 13, to 6 x 6
 }
 BATCH_NORM = {
-    "conv1": Row(96, 11, stride=4, after=("bn", "relu", "pool")),
-    "conv2": Row(256, 5, split=True, after=("bn", "relu", "pool")),
-    "conv3": Row(384, 3, after=("bn", "relu")),
-    "conv4": Row(384, 3, split=True, after=("bn", "relu")),
-    "conv5": Row(256, 3, split=True, after=("bn", "relu", "pool")),
+    name: replace(row, after=("bn", *(part for part in row.after if part != "norm")))
+    for name, row in PAPER.items()
 }
 CAFFENET = {
     **PAPER,
@@ -80,31 +80,18 @@ INITS = {  # deviation of the weights; of those of fc6 and fc7; the raised bias
 
 @dataclass(frozen=True, slots=True)
 class AlexNetSpec:
-    """What tells one network of this family from another.
+    """What tells one network of this family from another."""
 
-    Attributes:
-        rows: The convolutional layers by name.
-        groups: Into how many parts the split layers are cut: 2, or 1 to see all maps.
-        towers: Build the halves as two towers that may live on two devices.
-        units: Of fc6 and fc7.
-        dropout: Each dropout comes after fc6 and fc7, or before.
-        input_size: Height and width that fc6 is made for; None: any, averaged to 6x6 maps.
-        conv1_padding: 2 gives a 224x224 image the 55x55 maps that the paper prints.
-        lrn_alpha: As the paper writes it; Caffe's 1e-4 is 2e-5 here.
-        lrn_k: 2 in the paper, 1 in Caffe.
-        init: Section 5; or the values Caffe's models start from; or torch's own.
-    """
-
-    rows: Mapping[str, Row]
-    groups: int = 2
-    towers: bool = False
-    units: int = 4096
-    dropout: Literal["after", "before"] = "after"
-    input_size: int | None = NATIVE
-    conv1_padding: int = 0
-    lrn_alpha: float = 1e-4
-    lrn_k: float = 2.0
-    init: Literal["paper", "caffe", "torch"] = "paper"
+    rows: Mapping[str, Row]  # the convolutional layers by name
+    groups: int = 2  # parts into which the split layers are cut; 1: they see all maps
+    towers: bool = False  # build the halves as two towers that may live on two devices
+    units: int = 4096  # of fc6 and fc7
+    dropout: Literal["after", "before"] = "after"  # where it stands at fc6 and fc7
+    input_size: int | None = NATIVE  # that fc6 is made for; None: any, averaged to 6x6 maps
+    conv1_padding: int = 0  # 2 gives a 224x224 image the 55x55 maps that the paper prints
+    lrn_alpha: float = 1e-4  # as the paper writes it; Caffe's 1e-4 is 2e-5 here
+    lrn_k: float = 2.0  # 1 in Caffe
+    init: Literal["paper", "caffe", "torch"] = "paper"  # section 5, or Caffe's values, or torch's
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
@@ -131,57 +118,6 @@ class AlexNetSpec:
             found.append((row.kernel, row.stride, self.padding(name)))
             found += [POOL for part in row.after if part == "pool"]
         return found
-
-
-class TowerNorm(nn.Module):
-    """Local response normalization of one tower's maps, which sees the nearest of the other's.
-
-    The maps at the common border, half a neighbourhood each way, are exchanged: so two towers
-    compute what one net of two groups does.
-    """
-
-    def __init__(self, norm: LocalResponseNorm) -> None:
-        super().__init__()
-        self.norm = norm
-        self.border = norm.size // 2
-
-    def forward(self, below: Tensor, maps: Tensor, above: Tensor) -> Tensor:
-        """Normalise `maps` as if `below` and `above` stood beside them; the shape stays."""
-        y = self.norm(torch.cat([below, maps, above], 1))
-        return y.narrow(1, below.shape[1], maps.shape[1])
-
-
-class Towers(nn.Module):
-    """Two towers of half of each layer that run in step, each on the device of its weights.
-
-    (N, C, ...) -> (N, C', ...): the maps of both, on the device of the first.
-    """
-
-    def __init__(self, layers: list[OrderedDict[str, nn.Module]], crossing: set[str]) -> None:
-        super().__init__()
-        self.tower1, self.tower2 = (nn.Sequential(tower) for tower in layers)
-        self.crossing = crossing  # the layers that see the maps of both towers
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Exchange all maps before a crossing layer, those at the border in a `TowerNorm`."""
-        first, second = (next(tower.parameters()).device for tower in (self.tower1, self.tower2))
-        halves = [x]
-        pairs = zip(self.tower1.named_children(), self.tower2.children(), strict=True)
-        for (name, one), two in pairs:
-            if name in self.crossing:
-                halves = [one(_join(halves, first)), two(_join(halves, second))]
-            elif isinstance(one, TowerNorm):
-                left, right = halves
-                above, below = right[:, : one.border].to(first), left[:, -one.border :].to(second)
-                halves = [one(left[:, :0], left, above), two(below, right, right[:, :0])]
-            else:
-                halves = [one(halves[0]), two(halves[1])]
-        return _join(halves, first)
-
-
-def _join(halves: list[Tensor], device: torch.device) -> Tensor:
-    moved = [half.to(device) for half in halves]
-    return moved[0] if len(moved) == 1 else torch.cat(moved, 1)
 
 
 def make_layers(
@@ -263,8 +199,7 @@ class AlexNet(nn.Module):
 
     def __init__(self, spec: AlexNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
-        self.spec = spec
-        self.in_channels = in_channels
+        self.spec, self.in_channels = spec, in_channels
         windows = spec.windows()
         if spec.input_size is None:
             self.map_side, self._legal = MAP_SIDE, image_sides(1, windows)
@@ -316,8 +251,7 @@ def _draw(
     module: nn.Conv2d | nn.Linear, layer: str, std: float, fc_std: float, bias: float
 ) -> None:
     nn.init.normal_(module.weight, 0.0, fc_std if layer in ("fc6", "fc7") else std)
-    if module.bias is not None:
-        nn.init.constant_(module.bias, bias if layer in RAISED_BIAS else 0.0)
+    fill_bias_(module, bias if layer in RAISED_BIAS else 0.0)
 
 
 _PAPER = AlexNetSpec(PAPER)
@@ -334,9 +268,7 @@ ARCHITECTURE = Architecture(
         "alexnet": Variant(_PAPER, (3, 227, 227)),
         "alexnet_towers": Variant(replace(_PAPER, towers=True), (3, 227, 227)),
         "alexnet_ungrouped": Variant(
-            replace(_PAPER, groups=1),
-            (3, 227, 227),
-            deviation="Every convolution sees all maps: one GPU.",
+            replace(_PAPER, groups=1), (3, 227, 227), 1000, "Every convolution sees all maps."
         ),
         "alexnet_bn": Variant(
             AlexNetSpec(BATCH_NORM),
@@ -363,4 +295,8 @@ ARCHITECTURE = Architecture(
         "function as two towers on one or two devices.",
         "Local response normalization sees the maps of both halves; the paper does not say.",
     ),
+    builds_on={
+        "lenet5": "Convolutions with shared weights, pooling and fully connected layers (section "
+        "1).",
+    },
 )

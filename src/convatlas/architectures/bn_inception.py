@@ -21,6 +21,8 @@ from convatlas.layers import (
     ConvLayer,
     Window,
     check_images,
+    draw_layers,
+    he_fan_in_,
     image_sides,
     make_chain,
 )
@@ -122,13 +124,7 @@ def draw_weights(net: nn.Module) -> None:
 
     So the authors' TF-slim draws where nothing else is said, cut at two standard deviations.
     """
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    draw_layers(net, he_fan_in_, he_fan_in_)
 
 
 class BNInception(nn.Module):

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_chance, check_least
-from convatlas.layers import Classifier, ConvNorm, check_images, he_normal_
+from convatlas.layers import (
+    Classifier,
+    ConvNorm,
+    check_images,
+    draw_layers,
+    he_fan_in_,
+    he_normal_,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +151,7 @@ class DenseNet(nn.Module):
 
         The authors' CIFAR code draws by fan-out, their ImageNet code by fan-in.
         """
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and self.spec.stem == "imagenet":
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            elif isinstance(module, nn.Conv2d):
-                he_normal_(module)
-            elif isinstance(module, nn.BatchNorm2d | nn.Linear):
-                module.reset_parameters()
-        nn.init.zeros_(self.head.fc.bias)
+        draw_layers(self, he_fan_in_ if self.spec.stem == "imagenet" else he_normal_)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
@@ -227,5 +227,9 @@ ARCHITECTURE = Architecture(
     layer_names={
         r"(conv0|pool0)": r"stem.\1",
         r"(dense\d|transition\d)": r"stages.\1",
+    },
+    builds_on={
+        "preact_resnet": "Batch norm and ReLU before each convolution, and stages around "
+        "poolings; what the shortcut adds is concatenated instead (section 3).",
     },
 )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_chance
-from convatlas.layers import ConvNorm, check_images
+from convatlas.layers import ConvNorm, check_images, draw_layers
 
 
 class Row(NamedTuple):
@@ -191,22 +191,22 @@ class EfficientNet(nn.Module):
         Convolutions N(0, 2 / fan_out), where a depthwise filter has a fan-out of k k; the
         classifier uniform in +-1 / sqrt(classes); biases 0.
         """
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-                nn.init.normal_(module.weight, 0.0, math.sqrt(2 / fan_out))
-            elif isinstance(module, nn.Linear):
-                bound = 1 / math.sqrt(module.out_features)
-                nn.init.uniform_(module.weight, -bound, bound)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()
-            if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
+        draw_layers(self, _draw_conv, _draw_linear)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
         check_images(x, self.in_channels, (1, 1), "stem.conv")
         return self.head(self.stages(self.stem(x)))
+
+
+def _draw_conv(conv: nn.Conv2d) -> None:
+    fan_out = math.prod(conv.kernel_size) * conv.out_channels // conv.groups
+    nn.init.normal_(conv.weight, 0.0, math.sqrt(2 / fan_out))
+
+
+def _draw_linear(layer: nn.Linear) -> None:
+    bound = 1 / math.sqrt(layer.out_features)
+    nn.init.uniform_(layer.weight, -bound, bound)
 
 
 def compound(phi: float) -> Variant[EfficientNetSpec]:
@@ -254,5 +254,10 @@ ARCHITECTURE = Architecture(
         r"stage1": r"stem.conv",
         r"(stage[2-8])": r"stages.\1",
         r"stage9": r"head.conv",
+    },
+    builds_on={
+        "mobilenet_v1": "Depthwise separable convolutions, and scaling of width and resolution; "
+        "by way of MobileNetV2 and MnasNet, which are not in the atlas (sections 2 and 4).",
+        "wide_resnet": "Width as a way to scale a network (sections 1 and 2).",
     },
 )

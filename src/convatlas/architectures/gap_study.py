@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.fields import check_chance, check_least
-from convatlas.layers import Window, check_images, check_map, image_sides, map_side
+from convatlas.layers import Window, check_images, check_map, draw_layers, image_sides, map_side
 
 CONV: Window = (3, 1, 0)
 POOL: Window = (2, 2, 0)
@@ -64,11 +64,7 @@ class GapStudyNet(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as Keras does by default: Glorot's uniform, biases 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        draw_layers(self, _draw, _draw)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images.
@@ -113,6 +109,10 @@ def make_head(spec: GapStudySpec, features: int, num_classes: int) -> nn.Sequent
     return nn.Sequential(layers)
 
 
+def _draw(layer: nn.Conv2d | nn.Linear) -> None:
+    nn.init.xavier_uniform_(layer.weight)
+
+
 ARCHITECTURE = Architecture(
     Paper(
         "Famous CNN architectures and CNN visualization (lecture)",
@@ -132,5 +132,8 @@ ARCHITECTURE = Architecture(
     layer_names={
         r"(conv\d|pool\d)": r"stages.\1",
         r"(flatten|gpooling|classifier|output)": r"head.\1",
+    },
+    builds_on={
+        "nin": "Global average pooling instead of a flattened vector.",
     },
 )

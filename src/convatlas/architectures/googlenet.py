@@ -21,7 +21,9 @@ from convatlas.layers import (
     ConvLayer,
     LocalResponseNorm,
     Window,
+    caffe_xavier_,
     check_images,
+    fill_bias_,
     image_sides,
     make_chain,
 )
@@ -106,26 +108,15 @@ def make_naive_module(in_channels: int, row: Row, layer: MakeLayer) -> tuple[Inc
 
 @dataclass(frozen=True, slots=True)
 class GoogLeNetSpec:
-    """What tells one network of this family from another.
+    """What tells one network of this family from another."""
 
-    Attributes:
-        module: Builds an Inception module of a row of Table 1.
-        norm: "local": local response normalization before and after conv2, a bias in each
-            convolution. "batch": batch norm in each convolution, in place of both.
-        pool4: Height and width of the last max pooling.
-        dropout: Before the classifier.
-        sides: Build the side classifiers of section 5; only `forward_with_sides` runs them.
-        side_pool: "5x5": with stride 3, for maps of 14x14. "adaptive": to 4x4, for any maps.
-        init: "caffe" or "torchvision": who the first weights are drawn like.
-    """
-
-    module: MakeModule = make_module
-    norm: Literal["local", "batch"] = "local"
-    pool4: Literal[2, 3] = 3
-    dropout: float = 0.4
-    sides: bool = False
-    side_pool: Literal["5x5", "adaptive"] = "5x5"
-    init: Literal["caffe", "torchvision"] = "caffe"
+    module: MakeModule = make_module  # builds an Inception module of a row of Table 1
+    norm: Literal["local", "batch"] = "local"  # response normalization around conv2, or batch norm
+    pool4: Literal[2, 3] = 3  # height and width of the last max pooling
+    dropout: float = 0.4  # before the classifier
+    sides: bool = False  # the classifiers of section 5; only `forward_with_sides` runs them
+    side_pool: Literal["5x5", "adaptive"] = "5x5"  # with stride 3, for 14x14 maps; or to 4x4
+    init: Literal["caffe", "torchvision"] = "caffe"  # who the first weights are drawn like
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
@@ -147,15 +138,14 @@ class Side(NamedTuple):
 def make_stem(spec: GoogLeNetSpec, in_channels: int) -> nn.Sequential:
     """Build conv1, pool1, conv2 and pool2: (N, in_channels, H, W) -> (N, 192, H / 8, W / 8)."""
     local = partial(LocalResponseNorm, 5, 2e-5, 0.75, 1.0)  # Caffe's alpha of 1e-4 is over 5 maps
-    conv2 = make_chain(reduce=spec.layer(64, 64, 1), conv=spec.layer(64, 192, 3))
-    stem = OrderedDict[str, nn.Module](conv1=spec.layer(in_channels, 64, 7, 2))
-    stem["pool1"] = _make_pool()
-    if spec.norm == "local":
-        stem.update(norm1=local(), conv2=conv2, norm2=local())
-    else:
-        stem["conv2"] = conv2
-    stem["pool2"] = _make_pool()
-    return nn.Sequential(stem)
+    return make_chain(
+        conv1=spec.layer(in_channels, 64, 7, 2),
+        pool1=_make_pool(),
+        norm1=local() if spec.norm == "local" else None,
+        conv2=make_chain(reduce=spec.layer(64, 64, 1), conv=spec.layer(64, 192, 3)),
+        norm2=local() if spec.norm == "local" else None,
+        pool2=_make_pool(),
+    )
 
 
 def make_stages(spec: GoogLeNetSpec, in_channels: int) -> tuple[nn.Sequential, dict[str, int]]:
@@ -181,20 +171,17 @@ def make_head(in_channels: int, num_classes: int, dropout: float) -> nn.Sequenti
     )
 
 
-class SideClassifier(nn.Sequential):
-    """What branches off while training (section 5): (N, C, 14, 14) -> (N, num_classes)."""
-
-    def __init__(self, spec: GoogLeNetSpec, in_channels: int, num_classes: int) -> None:
-        layers = OrderedDict[str, nn.Module](
-            pool=nn.AvgPool2d(5, 3) if spec.side_pool == "5x5" else nn.AdaptiveAvgPool2d(4),
-            conv=spec.layer(in_channels, 128, 1),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(128 * 4 * 4, 1024),
-            act=nn.ReLU(),
-            dropout=nn.Dropout(0.7),
-            fc2=nn.Linear(1024, num_classes),
-        )
-        super().__init__(layers)
+def make_side(spec: GoogLeNetSpec, in_channels: int, num_classes: int) -> nn.Sequential:
+    """Build what branches off while training (section 5): (N, C, 14, 14) -> (N, num_classes)."""
+    return make_chain(
+        pool=nn.AvgPool2d(5, 3) if spec.side_pool == "5x5" else nn.AdaptiveAvgPool2d(4),
+        conv=spec.layer(in_channels, 128, 1),
+        flatten=nn.Flatten(),
+        fc1=nn.Linear(128 * 4 * 4, 1024),
+        act=nn.ReLU(),
+        dropout=nn.Dropout(0.7),
+        fc2=nn.Linear(1024, num_classes),
+    )
 
 
 class GoogLeNet(nn.Module):
@@ -212,7 +199,7 @@ class GoogLeNet(nn.Module):
         self.sides = nn.ModuleDict()
         if spec.sides:
             for stage, side in SIDES.items():
-                self.sides[side] = SideClassifier(spec, widths[stage], num_classes)
+                self.sides[side] = make_side(spec, widths[stage], num_classes)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -225,7 +212,8 @@ class GoogLeNet(nn.Module):
                 if self.spec.init == "torchvision":
                     nn.init.trunc_normal_(module.weight, 0.0, 0.01, -2.0, 2.0)
                 else:
-                    _draw_as_caffe(module, 0.0 if name.endswith((".fc", ".fc2")) else 0.2)
+                    caffe_xavier_(module)
+                    fill_bias_(module, 0.0 if name.endswith((".fc", ".fc2")) else 0.2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
@@ -269,13 +257,6 @@ def _check_side_size(x: Tensor) -> None:
         )
 
 
-def _draw_as_caffe(module: nn.Conv2d | nn.Linear, bias: float) -> None:
-    """Draw what Caffe calls "xavier": uniform in +-sqrt(3 / fan_in)."""
-    nn.init.kaiming_uniform_(module.weight, nonlinearity="linear")
-    if module.bias is not None:
-        nn.init.constant_(module.bias, bias)
-
-
 _PAPER = GoogLeNetSpec()
 _TORCHVISION = GoogLeNetSpec(
     partial(make_module, wide_kernel=3),
@@ -313,4 +294,8 @@ ARCHITECTURE = Architecture(
         "conv1 is a dense 7x7 convolution, as Table 1 describes it; the parameters and operations "
         "that it prints for it are those of a separable one.",
     ),
+    builds_on={
+        "nin": "1x1 convolutions between the others, and averaged maps before the classifier "
+        "(sections 2 and 5).",
+    },
 )

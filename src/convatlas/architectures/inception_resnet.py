@@ -241,4 +241,7 @@ ARCHITECTURE = Architecture(
         "Modules have the maps that their branches add up to: 1152 and 2144 in "
         "inception_resnet_v2_paper, where Figures 17 and 19 print 1154 and 2048.",
     ),
+    builds_on={
+        "resnet": "A shortcut around each module (section 3.2).",
+    },
 )

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from convatlas.architectures.googlenet import Inception, Side, make_head
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import ConvLayer, Window, check_images, image_sides, make_chain
+from convatlas.layers import (
+    ConvLayer,
+    Window,
+    check_images,
+    fill_bias_,
+    image_sides,
+    make_chain,
+)
 
 EPS = 1e-3  # what batch norm adds to the variance (TF-slim)
 SIDE_WEIGHT = 0.4  # TF-slim's training script; the paper prints none
@@ -220,8 +227,7 @@ class InceptionV3(nn.Module):
             elif isinstance(module, nn.Conv2d | nn.Linear):
                 std = special.get(name, 0.1)
                 nn.init.trunc_normal_(module.weight, 0.0, std, -2 * std, 2 * std)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                fill_bias_(module)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
@@ -264,4 +270,8 @@ ARCHITECTURE = Architecture(
         "out: count_padding=False.",
     ),
     layer_names={r"Conv2d_3b": r"stem.Conv2d_3b_1x1"},
+    builds_on={
+        "bn_inception": "Two 3x3 convolutions for a 5x5 (section 3.1), and batch norm; Table 3 "
+        "starts from it.",
+    },
 )

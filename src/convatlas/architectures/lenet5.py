@@ -1,22 +1,29 @@
 """LeNet-5: Gradient-Based Learning Applied to Document Recognition (LeCun et al.; 1998).
 
-https://doi.org/10.1109/5.726791. The net: section II-B, Figure 2 and Table I. Its outputs and its
-loss: Figure 3, equations 7 to 9. Its nonlinearity and first weights: appendix A.
+https://doi.org/10.1109/5.726791. The net: section II-B, Figure 2 and Table I. Its outputs: Figure 3
+and equation 7. Its nonlinearity and first weights: appendix A.
 """
 
 import itertools
-import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
-from convatlas.errors import InputError, unknown
-from convatlas.layers import check_images, check_map, make_chain
+from convatlas.errors import unknown
+from convatlas.layers import (
+    CODE_LENGTH,
+    caffe_xavier_,
+    check_images,
+    check_map,
+    class_codes,
+    fill_bias_,
+    make_chain,
+)
 
 TABLE_1 = (  # a row for each map of S2; marks: the maps 0 to 15 of C3 that it feeds
     "X . . . X X X . . X X X X . X X",
@@ -27,30 +34,11 @@ TABLE_1 = (  # a row for each map of S2; marks: the maps 0 to 15 of C3 that it f
     ". . . X X X . . X X X X . X X X",
 )
 
-# The paper shows its codes as a picture (Figure 3); these 7x12 digits are our own drawing.
-BITMAPS = """
-.......  .......  .......  .......  .......  .......  .......  .......  .......  .......
-..###..  ...#...  .#####.  #######  .....#.  #######  ...###.  #######  .#####.  .#####.
-.##.##.  ..##...  ##...##  .....#.  ....##.  ##.....  ..##...  #.....#  ##...##  ##...##
-##...##  .###...  ......#  ....#..  ...###.  ##.....  .##....  .....##  ##...##  #.....#
-##...##  #.##...  ......#  ...#...  ..##.#.  ##.....  ##.....  .....#.  .##.##.  #.....#
-##...##  ...##..  .....##  ..####.  .##..#.  ######.  ##.###.  ....##.  ..###..  ##...##
-##...##  ...##..  ...###.  .....##  ##...#.  .....##  ###..##  ....#..  .##.##.  .######
-##...##  ...##..  ..##...  ......#  #######  ......#  ##....#  ...##..  ##...##  .....##
-##...##  ...##..  .##....  ......#  .....#.  ......#  ##....#  ...#...  ##...##  ....##.
-.##.##.  ...##..  ##.....  #....##  .....#.  ##...##  .##..##  ..##...  ##...##  ...##..
-..###..  .######  #######  .#####.  .....#.  .#####.  ..####.  ..##...  .#####.  .###...
-.......  .......  .......  .......  .......  .......  .......  .......  .......  .......
-"""
-CODE_LENGTH = 7 * 12
-CODE_DISTANCE = 20  # least number of differing signs between two codes that are no bitmaps
-
 
 class Squash(nn.Module):
     """A tanh(S x) with f(1) = 1 and f(-1) = -1 (equation 6, appendix A); keeps the shape."""
 
-    amplitude = 1.7159
-    slope = 2 / 3
+    amplitude, slope = 1.7159, 2 / 3
 
     def forward(self, x: Tensor) -> Tensor:
         """Squash each value into +-1.7159."""
@@ -134,76 +122,23 @@ class RBF(nn.Module):
         return -(x.unsqueeze(1) - self.codes).square().sum(2)
 
 
-def class_codes(num_classes: int) -> Tensor:
-    """Give what F6 should answer to each class, +1 or -1: (num_classes, 84).
-
-    Up to ten classes have the digits' bitmaps, row by row. More have codes drawn from a fixed
-    seed, each at least 20 signs away from all others.
-    """
-    rows = [row.split() for row in BITMAPS.strip().splitlines()]
-    codes = ["".join(digit) for digit in zip(*rows, strict=True)]
-    if num_classes > len(codes):
-        codes = [f"{code:0{CODE_LENGTH}b}" for code in _distant_codes(num_classes)]
-    values = {"#": 1.0, "1": 1.0, ".": -1.0, "0": -1.0}
-    return torch.tensor([[values[pixel] for pixel in code] for code in codes[:num_classes]])
-
-
-def _distant_codes(count: int) -> list[int]:
-    """Keep each random code that is far enough from all before it."""
-    draw = random.Random(1998)
-    codes: list[int] = []
-    while len(codes) < count:
-        code = draw.getrandbits(CODE_LENGTH)
-        if all((code ^ other).bit_count() >= CODE_DISTANCE for other in codes):
-            codes.append(code)
-    return codes
-
-
-def map_loss(logits: Tensor, labels: Tensor, j: float = 10.0) -> Tensor:
-    """Average the maximum a posteriori criterion of equation 9 over a batch.
-
-    y_D + log(exp(-j) + sum of exp(-y_i)), y being minus the logits: the cross-entropy with one
-    class more, "rubbish", of the constant logit -j. It keeps the outputs of all classes apart,
-    which the distance to the right code alone (equation 8) does not.
-
-    Args:
-        logits: Of `RBF`, (N, classes).
-        labels: Right classes, (N,).
-        j: Positive; the paper does not print its value.
-
-    Returns:
-        The loss, a scalar.
-
-    Raises:
-        InputError: `j` is not positive.
-    """
-    if not j > 0:
-        raise InputError(f"j must be positive (equation 9), not {j!r}")
-    return nn.functional.cross_entropy(nn.functional.pad(logits, (0, 1), value=-j), labels)
-
-
 def lecun_uniform_(module: nn.Module) -> None:
     """Draw from +-2.4 / F, F being the inputs of a unit (appendix A); the biases likewise."""
-    fan_in = module.fan_in if isinstance(module, Subsampling) else _fan_in(module)
+    weight = getattr(module, "weight", None)
+    fan_in = Subsampling.fan_in if weight is None else weight[0].numel()
     for parameter in module.parameters(recurse=False):
         nn.init.uniform_(parameter, -2.4 / fan_in, 2.4 / fan_in)
 
 
-def caffe_xavier_(module: nn.Module) -> None:
-    """Draw weights of variance 1 / F, uniform; biases are 0 (Caffe's `xavier` filler)."""
-    bound = math.sqrt(3 / _fan_in(module))
-    nn.init.uniform_(module.get_parameter("weight"), -bound, bound)
-    nn.init.zeros_(module.get_parameter("bias"))
+def draw_as_caffe(layer: nn.Conv2d | nn.Linear) -> None:
+    """Draw weights by Caffe's `xavier` filler; biases are 0."""
+    caffe_xavier_(layer)
+    fill_bias_(layer)
 
 
-def torch_default_(module: nn.Module) -> None:
+def draw_as_torch(layer: nn.Conv2d | nn.Linear) -> None:
     """Draw as torch does when it builds a layer, which is what most ports of LeNet-5 use."""
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
-        module.reset_parameters()
-
-
-def _fan_in(module: nn.Module) -> int:
-    return module.get_parameter("weight")[0].numel()
+    layer.reset_parameters()
 
 
 Act = Callable[[], nn.Module]
@@ -222,38 +157,29 @@ class LeNet5Spec:
     stages: Callable[[int, Act], nn.Sequential]  # (in_channels, act) -> the convolutional layers
     head: Callable[[int, Act], nn.Sequential]  # (num_classes, act) -> the layers after them
     act: str = "squash"  # a key of ACTIVATIONS
-    init: Callable[[nn.Module], None] = lecun_uniform_  # draws the weights of one layer
+    init: Callable[[Any], None] = lecun_uniform_  # draws the weights of one layer
     image_size: int = 32  # least height and width
     map_size: int = 1  # height and width of the maps that reach the head
     cam_layer: str = "stages.act3"  # the last convolution whose maps have a height and a width
 
 
-def lenet5_stages(in_channels: int, act: Act, *, dense_c3: bool = False) -> nn.Sequential:
-    """Chain C1 to C5 as Figure 2 draws them: 6, 16 and 120 maps of 5x5 kernels."""
+def lenet5_stages(
+    in_channels: int, act: Act, *, table: bool = True, trained_pools: bool = True
+) -> nn.Sequential:
+    """Chain C1 to C5 as Figure 2 draws them: 6, 16 and 120 maps of 5x5 kernels.
+
+    The ports have no `table`, so that every map of C3 sees all six, and no `trained_pools`.
+    """
     return make_chain(
         C1=nn.Conv2d(in_channels, 6, 5),  # 28 x 28
         act1=act(),
-        S2=Subsampling(6),  # 14 x 14
-        act2=act(),
-        C3=nn.Conv2d(6, 16, 5) if dense_c3 else TableConv(TABLE_1, 5),  # 10 x 10
+        S2=Subsampling(6) if trained_pools else nn.AvgPool2d(2),  # 14 x 14
+        act2=act() if trained_pools else None,
+        C3=TableConv(TABLE_1, 5) if table else nn.Conv2d(6, 16, 5),  # 10 x 10
         act3=act(),
-        S4=Subsampling(16),  # 5 x 5
-        act4=act(),
+        S4=Subsampling(16) if trained_pools else nn.AvgPool2d(2),  # 5 x 5
+        act4=act() if trained_pools else None,
         C5=nn.Conv2d(16, 120, 5),  # 1 x 1; a convolution, as larger images have larger maps
-        act5=act(),
-    )
-
-
-def modern_stages(in_channels: int, act: Act) -> nn.Sequential:
-    """Chain C1 to C5 as the ports have them: plain average pooling, every C3 map sees all six."""
-    return make_chain(
-        C1=nn.Conv2d(in_channels, 6, 5),
-        act1=act(),
-        S2=nn.AvgPool2d(2),
-        C3=nn.Conv2d(6, 16, 5),
-        act3=act(),
-        S4=nn.AvgPool2d(2),
-        C5=nn.Conv2d(16, 120, 5),
         act5=act(),
     )
 
@@ -298,11 +224,9 @@ class LeNet5(nn.Module):
         if spec.act not in ACTIVATIONS:
             raise unknown("activation", spec.act, ACTIVATIONS)
         act = ACTIVATIONS[spec.act]
-        self.in_channels = in_channels
+        self.spec, self.in_channels, self.cam_layer = spec, in_channels, spec.cam_layer
         self.stages = spec.stages(in_channels, act)
         self.head = spec.head(num_classes, act)
-        self.cam_layer = spec.cam_layer
-        self._init, self._image_size, self._map_size = spec.init, spec.image_size, spec.map_size
         self._first = f"head.{[name for name, _ in self.head.named_children()][1]}"
         self.reset_parameters()
 
@@ -312,11 +236,11 @@ class LeNet5(nn.Module):
             if isinstance(module, RBF):
                 module.reset_parameters()
             elif any(True for _ in module.parameters(recurse=False)):
-                self._init(module)
+                self.spec.init(module)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images; `lenet5`: minus the paper's distances."""
-        size, side = self._image_size, self._map_size
+        size, side = self.spec.image_size, self.spec.map_size
         check_images(x, self.in_channels, (size, size), self._first, "LeNet-5")
         maps = self.stages(x)
         # two poolings that round down give the same maps for four sizes in a row
@@ -324,7 +248,6 @@ class LeNet5(nn.Module):
         return self.head(maps)
 
 
-_ORIGINAL = LeNet5Spec(lenet5_stages, lenet5_head)
 _READINGS = (  # of what the paper leaves open
     "The logits are minus the distances that the paper calls the outputs. The bitmaps of the "
     "classes are our own drawing, as Figure 3 is a picture; more than ten classes have random "
@@ -332,6 +255,7 @@ _READINGS = (  # of what the paper leaves open
     "+-2.4 / inputs: appendix A speaks of weights only. j of equation 9 is 10: the paper prints "
     "no value."
 )
+_MODERN = partial(lenet5_stages, table=False, trained_pools=False)
 _LINEAR = partial(lenet5_head, output=partial(nn.Linear, CODE_LENGTH))
 
 ARCHITECTURE = Architecture(
@@ -343,15 +267,15 @@ ARCHITECTURE = Architecture(
     ),
     LeNet5,
     {
-        "lenet5": Variant(_ORIGINAL, (1, 32, 32), 10, _READINGS),
+        "lenet5": Variant(LeNet5Spec(lenet5_stages, lenet5_head), (1, 32, 32), 10, _READINGS),
         "lenet5_dense_c3": Variant(
-            LeNet5Spec(partial(lenet5_stages, dense_c3=True), lenet5_head),
+            LeNet5Spec(partial(lenet5_stages, table=False), lenet5_head),
             (1, 32, 32),
             10,
             f"Every map of C3 sees all six maps of S2: no Table I. {_READINGS}",
         ),
         "lenet5_modern": Variant(
-            LeNet5Spec(modern_stages, _LINEAR, act="relu", init=torch_default_),
+            LeNet5Spec(_MODERN, _LINEAR, act="relu", init=draw_as_torch),
             (1, 32, 32),
             10,
             "The common port: ReLU, average pooling without weights, no Table I, a linear "
@@ -362,7 +286,7 @@ ARCHITECTURE = Architecture(
                 caffe_stages,
                 caffe_head,
                 act="relu",
-                init=caffe_xavier_,
+                init=draw_as_caffe,
                 image_size=28,
                 map_size=4,
                 cam_layer="stages.conv2",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import Classifier, ConvNorm, check_images
+from convatlas.layers import Classifier, ConvNorm, check_images, draw_layers
 
 
 class Row(NamedTuple):
@@ -116,17 +116,16 @@ class MobileNetV1(nn.Module):
 
         N(0, 0.09^2), drawn again beyond two standard deviations; biases 0.
         """
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.trunc_normal_(module.weight, 0.0, 0.09, -0.18, 0.18)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()
-        nn.init.zeros_(self.head.fc.bias)
+        draw_layers(self, _draw, _draw)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
         check_images(x, self.in_channels, (1, 1), "stem.conv1")
         return self.head(self.stages(self.stem(x)))
+
+
+def _draw(layer: nn.Conv2d | nn.Linear) -> None:
+    nn.init.trunc_normal_(layer.weight, 0.0, 0.09, -0.18, 0.18)
 
 
 ARCHITECTURE = Architecture(
@@ -158,5 +157,9 @@ ARCHITECTURE = Architecture(
         r"(dw|pw)(\d+)": r"stages.block\2.\1",
         r"(block\d+)": r"stages.\1",
         r"(fc)": r"head.\1",
+    },
+    builds_on={
+        "bn_inception": "The depthwise separable convolution of its first layer, used throughout, "
+        "and batch norm (section 2).",
     },
 )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_chance
-from convatlas.layers import check_images
+from convatlas.layers import check_images, fill_bias_
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,7 @@ class NiN(nn.Module):
             convs = [module for module in mlpconv.children() if isinstance(module, nn.Conv2d)]
             for conv, std in zip(convs, row.std, strict=True):
                 nn.init.normal_(conv.weight, 0.0, std)
-                if conv.bias is not None:
-                    nn.init.zeros_(conv.bias)
+                fill_bias_(conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images; none is below 0, for a ReLU ends each mlpconv."""
@@ -167,5 +166,9 @@ ARCHITECTURE = Architecture(
         **{rf"(cccp[{2 * i - 1}{2 * i}])": rf"stages.mlpconv{i}.\1" for i in range(1, 5)},
         r"(mlpconv\d|pool\d)": r"stages.\1",
         r"gap": r"head.gap",
+    },
+    builds_on={
+        "alexnet": "The convolutional layer with ReLU and dropout, whose linear filter it "
+        "replaces (sections 2 and 3).",
     },
 )

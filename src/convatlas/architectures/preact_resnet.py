@@ -4,23 +4,35 @@ https://arxiv.org/abs/1603.05027. The unit and the orders it was compared with: 
 shortcuts: Figure 2. The CIFAR and ImageNet nets: appendix; they keep the tables of ResNet.
 """
 
-from collections import OrderedDict
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from convatlas.architectures.resnet import Shortcut, make_shortcut
+from convatlas.architectures.resnet import Shortcut, check_stages, make_shortcut
 from convatlas.card import Architecture, Paper, Variant
-from convatlas.errors import InputError
-from convatlas.layers import Classifier, ConvNorm, check_images, he_normal_
+from convatlas.fields import check_choice
+from convatlas.layers import (
+    Classifier,
+    ConvNorm,
+    ResidualUnit,
+    check_images,
+    draw_layers,
+    fill_bias_,
+    he_normal_,
+    make_chain,
+)
 
 Kinds = tuple[Literal["norm", "act"], ...]
+PARTS: dict[str, Callable[[int], nn.Module]] = {
+    "norm": nn.BatchNorm2d,
+    "act": lambda _channels: nn.ReLU(),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """Where a unit has batch norm and ReLU; between two convolutions it always has both."""
 
     before: Kinds  # before the first convolution
@@ -48,50 +60,25 @@ FIGURE_2 = (  # its (e) is shortcut="C"; no shortcut at all is shortcut=None
 
 @dataclass(frozen=True, slots=True)
 class PreActResNetSpec:
-    """What tells one pre-activation network from another.
+    """What tells one pre-activation network from another."""
 
-    Attributes:
-        blocks: Units per stage.
-        kernels: Of the convolutions of a unit: (3, 3), or (1, 3, 1) for a bottleneck.
-        widths: Channels inside a unit, per stage.
-        expansion: Channels leaving a unit / channels inside it.
-        stem: 7x7 and pooling, or one 3x3 for 32x32 images.
-        shortcut: Where the size changes, by the options of ResNet; None: a plain net.
-        stride_on: The convolution of a bottleneck that halves the size.
-        activation: A key of `FIGURE_4`.
-        shortcut_mode: What happens to the shortcut; one of `FIGURE_2`.
-        gate_bias: What the biases of the gates start from (section 3.1, Table 1).
-    """
-
-    blocks: tuple[int, ...]
-    kernels: tuple[int, ...] = (1, 3, 1)
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    expansion: int = 4
-    stem: Literal["imagenet", "cifar"] = "imagenet"
-    shortcut: Shortcut | None = "B"
-    stride_on: Literal["1x1", "3x3"] = "3x3"
-    activation: str = "full_preact"
-    shortcut_mode: str = "identity"
-    gate_bias: float = -6.0
+    blocks: tuple[int, ...]  # units per stage
+    kernels: tuple[int, ...] = (1, 3, 1)  # of a unit's convolutions; (3, 3): no bottleneck
+    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels inside a unit, per stage
+    expansion: int = 4  # channels leaving a unit / channels inside it
+    stem: Literal["imagenet", "cifar"] = "imagenet"  # 7x7 and pooling, or one 3x3
+    shortcut: Shortcut | None = "B"  # where the size changes, as in ResNet; None: a plain net
+    stride_on: Literal["1x1", "3x3"] = "3x3"  # the convolution that halves the size
+    activation: str = "full_preact"  # a key of FIGURE_4
+    shortcut_mode: str = "identity"  # what happens to the shortcut: one of FIGURE_2
+    gate_bias: float = -6.0  # what the biases of the gates start from (section 3.1, Table 1)
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        sizes = tuple(f"{kernel}x{kernel}" for kernel in self.kernels)
-        choices: dict[str, tuple] = {
-            "stride_on": sizes,
-            "activation": tuple(FIGURE_4),
-            "shortcut_mode": FIGURE_2,
-        }
-        for name, allowed in choices.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                shown = ", ".join(map(repr, dict.fromkeys(allowed)))
-                raise InputError(f"{name} is one of {shown}; not {value!r}")
-        if len(self.blocks) != len(self.widths) or not self.blocks or min(self.blocks) < 1:
-            raise InputError(
-                f"blocks and widths have one number of at least 1 for each stage; "
-                f"got {self.blocks} and {self.widths}"
-            )
+        check_choice(self, dict.fromkeys(f"{k}x{k}" for k in self.kernels), "stride_on")
+        check_choice(self, FIGURE_4, "activation")
+        check_choice(self, FIGURE_2, "shortcut_mode")
+        check_stages(self.blocks, self.widths)
 
     @property
     def order(self) -> Order:
@@ -103,11 +90,7 @@ def make_layers(kinds: Kinds, channels: int) -> nn.Module:
     """Build batch norm and ReLU in the order of `kinds`; none of them: the identity."""
     if not kinds:
         return nn.Identity()
-    return nn.Sequential(OrderedDict((kind, _make_layer(kind, channels)) for kind in kinds))
-
-
-def _make_layer(kind: str, channels: int) -> nn.Module:
-    return nn.BatchNorm2d(channels) if kind == "norm" else nn.ReLU()
+    return make_chain(**{kind: PARTS[kind](channels) for kind in kinds})
 
 
 def make_branch(
@@ -117,31 +100,25 @@ def make_branch(
 
     `channels` has one number more than `kernels` and `strides`: what enters comes first.
     """
-    layers = OrderedDict[str, nn.Module]()
-    for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True)):
-        entering, leaving = channels[i], channels[i + 1]
-        layers[f"conv{i + 1}"] = nn.Conv2d(
-            entering, leaving, kernel, stride, kernel // 2, bias=False
-        )
-        for kind in ("norm", "act") if i + 1 < len(kernels) else last:
-            layers[f"{kind}{i + 1}"] = _make_layer(kind, leaving)
-    return nn.Sequential(layers)
+    layers: dict[str, nn.Module] = {}
+    rows = zip(kernels, strides, itertools.pairwise(channels), strict=True)
+    for i, (kernel, stride, widths) in enumerate(rows, start=1):
+        layers[f"conv{i}"] = nn.Conv2d(*widths, kernel, stride, kernel // 2, bias=False)
+        for kind in ("norm", "act") if i < len(kernels) else last:
+            layers[f"{kind}{i}"] = PARTS[kind](widths[1])
+    return make_chain(**layers)
 
 
 class ConstantScaling(nn.Module):
-    """Figure 2(b): a h(x) + b F(x)."""
+    """Figure 2(b): a h(x) + b F(x), both (N, C, H, W)."""
 
     def __init__(self, shortcut: float, branch: float) -> None:
         super().__init__()
         self.shortcut, self.branch = shortcut, branch
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Scale the shortcut `x` and the branch `y`, both (N, C, H, W), and add them."""
+        """Scale the shortcut `x` and the branch `y`, and add them."""
         return self.shortcut * x + self.branch * y
-
-    def extra_repr(self) -> str:
-        """Name both factors."""
-        return f"shortcut={self.shortcut}, branch={self.branch}"
 
 
 class Gating(nn.Module):
@@ -157,14 +134,11 @@ class Gating(nn.Module):
         self.act = nn.Sigmoid()
 
     def reset_parameters(self) -> None:
-        """Start from the given bias: -6 lets the shortcut pass almost whole (section 3.1).
-
-        The weights are drawn with those of the other convolutions.
-        """
-        nn.init.constant_(cast(Tensor, self.conv.bias), self.bias)
+        """Start from the given bias: -6 lets the shortcut pass almost whole (section 3.1)."""
+        fill_bias_(self.conv, self.bias)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Gate the shortcut `x` and the branch `y`, both (N, C, H, W), and add them."""
+        """Gate the shortcut `x` and the branch `y`, and add them."""
         gate = self.act(self.conv(x))
         return (1 - gate) * x + (gate * y if self.exclusive else y)
 
@@ -176,46 +150,6 @@ def make_merge(mode: str, channels: int, gate_bias: float) -> nn.Module | None:
     if mode.endswith("gating"):
         return Gating(channels, gate_bias, exclusive=mode == "exclusive_gating")
     return None
-
-
-class ResidualUnit(nn.Module):
-    """Equations 1 and 2 made of parts: after(shortcut(x) + branch(before(x))).
-
-    Args:
-        branch: F.
-        shortcut: h; None: a plain net has none.
-        before: The pre-activation of the branch.
-        after: What follows the addition.
-        merge: Joins shortcut and branch instead of the addition.
-        shared: The shortcut too starts from the pre-activation, not from x itself.
-    """
-
-    def __init__(
-        self,
-        branch: nn.Module,
-        shortcut: nn.Module | None,
-        *,
-        before: nn.Module | None = None,
-        after: nn.Module | None = None,
-        merge: nn.Module | None = None,
-        shared: bool = False,
-    ) -> None:
-        super().__init__()
-        self.shared = shared
-        self.before = before or nn.Identity()
-        self.branch = branch
-        self.shortcut = shortcut
-        self.merge = merge
-        self.after = after or nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) -> (N, out, H / stride, W / stride)."""
-        activated = self.before(x)
-        y = self.branch(activated)
-        if self.shortcut is not None:
-            x = self.shortcut(activated if self.shared else x)
-            y = x + y if self.merge is None else self.merge(x, y)
-        return self.after(y)
 
 
 def make_unit(
@@ -259,14 +193,14 @@ def make_stages(spec: PreActResNetSpec, channels: int) -> tuple[nn.Sequential, i
 
     Returns the stages and the number of channels that leave the last one.
     """
-    pattern = "conv{}_x" if spec.stem == "imagenet" else "stage{}"
-    stages = OrderedDict[str, nn.Module]()
+    stages: dict[str, nn.Module] = {}
     for i, (blocks, width) in enumerate(zip(spec.blocks, spec.widths, strict=True)):
         units = [make_unit(spec, channels, width, 1 if i == 0 else 2, first=i == 0)]
         channels = width * spec.expansion
         units += [make_unit(spec, channels, width, 1) for _ in range(blocks - 1)]
-        stages[pattern.format(i + 2 if spec.stem == "imagenet" else i + 1)] = nn.Sequential(*units)
-    return nn.Sequential(stages), channels
+        name = f"conv{i + 2}_x" if spec.stem == "imagenet" else f"stage{i + 1}"
+        stages[name] = nn.Sequential(*units)
+    return make_chain(**stages), channels
 
 
 def make_stem(spec: PreActResNetSpec, in_channels: int) -> tuple[nn.Sequential, int]:
@@ -274,17 +208,14 @@ def make_stem(spec: PreActResNetSpec, in_channels: int) -> tuple[nn.Sequential, 
 
     On CIFAR conv1 has what of batch norm and ReLU the first unit does not begin with.
     """
-    stem, channels = OrderedDict[str, nn.Module](), spec.widths[0]
     if spec.stem == "imagenet":
-        channels = 64
-        stem["conv1"] = ConvNorm(in_channels, channels, 7, 2)
-        stem["pool"] = nn.MaxPool2d(3, 2, 1)
-    elif "norm" in spec.order.before:
-        stem["conv1"] = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        return make_chain(conv1=ConvNorm(in_channels, 64, 7, 2), pool=nn.MaxPool2d(3, 2, 1)), 64
+    channels, left = spec.widths[0], [kind for kind in PARTS if kind not in spec.order.before]
+    if "norm" in left:
+        conv1 = ConvNorm(in_channels, channels, 3, act=nn.ReLU if "act" in left else None)
     else:
-        act = None if "act" in spec.order.before else nn.ReLU
-        stem["conv1"] = ConvNorm(in_channels, channels, 3, act=act)
-    return nn.Sequential(stem), channels
+        conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    return make_chain(conv1=conv1), channels
 
 
 class PreActResNet(nn.Module):
@@ -297,22 +228,18 @@ class PreActResNet(nn.Module):
         self, spec: PreActResNetSpec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
+        self.in_channels, self.cam_layer = in_channels, "final"
         self.stem, channels = make_stem(spec, in_channels)
         self.stages, channels = make_stages(spec, channels)
         self.final = make_layers(spec.order.before, channels)
         self.head = Classifier(channels, num_classes)
-        self.cam_layer = "final"
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as in ResNet: the initialization of He et al. 2015 (appendix)."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                he_normal_(module)
-            elif isinstance(module, nn.BatchNorm2d | nn.Linear | Gating):
-                module.reset_parameters()
-        nn.init.zeros_(self.head.fc.bias)
+        draw_layers(self, he_normal_)
+        for gate in (module for module in self.modules() if isinstance(module, Gating)):
+            gate.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
@@ -326,9 +253,7 @@ def _imagenet(blocks: tuple[int, ...], deviation: str = "") -> Variant[PreActRes
 
 def _cifar_basic(n: int) -> Variant[PreActResNetSpec]:
     """6n + 2 layers, the tables of ResNet's section 4.2 with its option A."""
-    spec = PreActResNetSpec(
-        (n, n, n), (3, 3), (16, 32, 64), expansion=1, stem="cifar", shortcut="A"
-    )
+    spec = PreActResNetSpec((n,) * 3, (3, 3), (16, 32, 64), 1, stem="cifar", shortcut="A")
     return Variant(spec, input_shape=(3, 32, 32), num_classes=10)
 
 

@@ -6,7 +6,7 @@ nets that they are compared with: the same table without shortcuts (Figure 3, mi
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_least
-from convatlas.layers import Classifier, ConvNorm, check_images, he_normal_
+from convatlas.layers import Classifier, ConvNorm, check_images, draw_layers, he_normal_
 
 Shortcut = Literal["A", "B", "C"]  # section 4.1; None: a plain net
 
@@ -34,13 +34,21 @@ class ResNetSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
-        counts = (*self.blocks, *self.widths)
-        if len(self.blocks) != len(self.widths) or min(counts, default=0) < 1:
-            raise InputError(
-                f"blocks and widths have one number of at least 1 for each stage; "
-                f"got {self.blocks} and {self.widths}"
-            )
+        check_stages(self.blocks, self.widths)
         check_least(self, 1, "expansion")
+
+
+def check_stages(blocks: Sequence[int], widths: Sequence[int]) -> None:
+    """Refuse stages of nothing.
+
+    Raises:
+        InputError: There is none, or one has no blocks, no channels or no partner.
+    """
+    if len(blocks) != len(widths) or min((*blocks, *widths), default=0) < 1:
+        raise InputError(
+            f"blocks and widths have one number of at least 1 for each stage; "
+            f"got {blocks} and {widths}"
+        )
 
 
 class ZeroPadShortcut(nn.Module):
@@ -171,12 +179,7 @@ class ResNet(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as section 3.4 says: the initialization of He et al. 2015."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                he_normal_(module)
-            elif isinstance(module, (nn.BatchNorm2d, nn.Linear)):
-                module.reset_parameters()
-        nn.init.zeros_(self.head.fc.bias)
+        draw_layers(self, he_normal_)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
@@ -264,4 +267,9 @@ ARCHITECTURE = Architecture(
     parse=parse,
     forms=("resnet<6n+2>_cifar", "plain<6n+2>_cifar"),
     layer_names={r"conv1": r"stem.conv1"},
+    builds_on={
+        "vgg": "3x3 filters, and maps that double where their size is halved: the plain nets "
+        "(section 3.3).",
+        "bn_inception": "Batch norm after each convolution (section 3.4).",
+    },
 )

@@ -187,4 +187,7 @@ ARCHITECTURE = Architecture(
         "resnet101_1x<d>d",
     ),
     layer_names={r"conv1": r"stem.conv1"},
+    builds_on={
+        "googlenet": "Split, transform, merge: branches over the same maps (section 1).",
+    },
 )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_least
-from convatlas.layers import check_images
+from convatlas.layers import caffe_xavier_, check_images, fill_bias_
 
 Bypass = Literal["none", "simple", "complex"]  # Figure 2: left, middle, right
 FIRE_MODULES = range(2, 10)  # fire2 ... fire9 stand between conv1 and conv10
@@ -176,9 +176,8 @@ class SqueezeNet(nn.Module):
             if name == "head.conv10":
                 nn.init.normal_(module.weight, 0.0, 0.01)
             else:
-                nn.init.kaiming_uniform_(module.weight, nonlinearity="linear")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+                caffe_xavier_(module)
+            fill_bias_(module)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images; none is below 0, for a ReLU follows conv10."""
@@ -229,5 +228,10 @@ ARCHITECTURE = Architecture(
         r"(conv1|maxpool1)": r"stem.\1",
         r"(fire\d|maxpool\d)": r"stages.\1",
         r"(conv10|pool10)": r"head.\1",
+    },
+    builds_on={
+        "nin": "No fully connected layer: an average over maps of classes (section 3.3).",
+        "googlenet": "Filters of several sizes side by side (section 2.2).",
+        "resnet": "Shortcuts around modules (section 6).",
     },
 )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import check_images
+from convatlas.layers import check_images, fill_bias_
 
 POOLINGS = 4
 STEP = 2**POOLINGS  # legal sizes are this many pixels apart
@@ -153,8 +153,7 @@ class UNet(nn.Module):
                 transposed = isinstance(module, nn.ConvTranspose2d)
                 inputs = module.in_channels if transposed else module.weight[0].numel()
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / inputs))
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                fill_bias_(module)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of each pixel; the softmax over classes belongs to the loss.
@@ -223,4 +222,9 @@ ARCHITECTURE = Architecture(
         "The upsampled maps come before the skip, as in the released model; Figure 1 draws the "
         "skip first.",
     ),
+    builds_on={
+        "vgg": "Pairs of 3x3 convolutions between 2x2 poolings, with maps that double (section "
+        "2); it comes by way of the fully convolutional networks of Long et al. 2015, which "
+        "are not in the atlas.",
+    },
 )

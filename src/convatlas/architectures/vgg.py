@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_least
-from convatlas.layers import LocalResponseNorm, check_images, check_map, he_normal_
+from convatlas.layers import LocalResponseNorm, check_images, check_map, fill_bias_, he_normal_
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +203,7 @@ def _draw(layer: nn.Conv2d | nn.Linear, init: str) -> None:
         he_normal_(layer)
     else:
         nn.init.normal_(layer.weight, 0.0, 0.01)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+    fill_bias_(layer)
 
 
 def _count_convs(block: Block) -> int:
@@ -250,5 +249,9 @@ ARCHITECTURE = Architecture(
         r"fc1": r"head.fc6",
         r"fc2": r"head.fc7",
         r"predictions": r"head.fc8",
+    },
+    builds_on={
+        "alexnet": "The layers, the fully connected head and the training; only the depth is new "
+        "(section 2).",
     },
 )

@@ -17,7 +17,7 @@ from convatlas.architectures.resnet import BasicBlock, Bottleneck, ResNet, ResNe
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_chance, check_least
-from convatlas.layers import Classifier, check_images
+from convatlas.layers import Classifier, check_images, draw_layers, he_fan_in_
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,7 @@ class WideResNet(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the authors' code does: He et al. 2015, fan-in."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            elif isinstance(module, nn.BatchNorm2d | nn.Linear):
-                module.reset_parameters()
-        nn.init.zeros_(self.head.fc.bias)
+        draw_layers(self, he_fan_in_)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""

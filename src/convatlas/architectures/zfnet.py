@@ -18,6 +18,7 @@ from convatlas.layers import (
     Window,
     check_images,
     check_map,
+    draw_layers,
     image_sides,
     map_side,
 )
@@ -67,11 +68,7 @@ class ZFNet(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw fresh weights: N(0, 0.01^2) and biases 0 (section 3.1)."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.01)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        draw_layers(self, _draw, _draw)
 
     @torch.no_grad()
     def limit_filters(self, radius: float = 0.1) -> None:
@@ -138,6 +135,10 @@ def make_head(spec: ZFNetSpec, features: int, num_classes: int) -> nn.Sequential
     )
 
 
+def _draw(layer: nn.Conv2d | nn.Linear) -> None:
+    nn.init.normal_(layer.weight, 0.0, 0.01)
+
+
 ARCHITECTURE = Architecture(
     Paper(
         "Visualizing and Understanding Convolutional Networks",
@@ -158,5 +159,9 @@ ARCHITECTURE = Architecture(
     layer_names={
         r"(conv\d|pool\d|norm\d)": r"stages.\1",
         r"(fc\d)": r"head.\1",
+    },
+    builds_on={
+        "alexnet": "Its layers; what the visualization shows changes the first two (sections 3 "
+        "and 4.1).",
     },
 )

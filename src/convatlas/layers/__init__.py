@@ -5,8 +5,10 @@ from convatlas.layers.blocks import (
     ConvLayer,
     ConvNorm,
     LocalResponseNorm,
+    ResidualUnit,
     make_chain,
 )
+from convatlas.layers.codes import CODE_LENGTH, class_codes
 from convatlas.layers.drawing import (
     caffe_xavier_,
     draw_layers,
@@ -16,16 +18,22 @@ from convatlas.layers.drawing import (
     no_drawing_on_meta,
 )
 from convatlas.layers.sizes import Window, check_images, check_map, image_sides, map_side
+from convatlas.layers.towers import TowerNorm, Towers
 
 __all__ = [
+    "CODE_LENGTH",
     "Classifier",
     "ConvLayer",
     "ConvNorm",
     "LocalResponseNorm",
+    "ResidualUnit",
+    "TowerNorm",
+    "Towers",
     "Window",
     "caffe_xavier_",
     "check_images",
     "check_map",
+    "class_codes",
     "draw_layers",
     "fill_bias_",
     "he_fan_in_",

@@ -61,9 +61,10 @@ class ConvLayer(nn.Sequential):
         super().__init__(parts)
 
 
-def make_chain(**layers: nn.Module) -> nn.Sequential:
-    """Build layers that run one after the other, by name."""
-    return nn.Sequential(OrderedDict(layers))
+def make_chain(**layers: nn.Module | None) -> nn.Sequential:
+    """Build layers that run one after the other, by name; None: there is no such layer."""
+    found = ((name, layer) for name, layer in layers.items() if layer is not None)
+    return nn.Sequential(OrderedDict(found))
 
 
 class Classifier(nn.Sequential):
@@ -79,6 +80,48 @@ class Classifier(nn.Sequential):
                 fc=nn.Linear(in_channels, num_classes),
             )
         )
+
+
+class ResidualUnit(nn.Module):
+    """A residual unit made of parts: after(shortcut(x) + branch(before(x))).
+
+    He et al. 2016 (1603.05027), equations 1 and 2.
+
+    Args:
+        branch: F.
+        shortcut: h; None: a plain net has none.
+        before: The pre-activation of the branch.
+        after: What follows the addition.
+        merge: Joins shortcut and branch instead of the addition.
+        shared: The shortcut too starts from the pre-activation, not from x itself.
+    """
+
+    def __init__(
+        self,
+        branch: nn.Module,
+        shortcut: nn.Module | None,
+        *,
+        before: nn.Module | None = None,
+        after: nn.Module | None = None,
+        merge: nn.Module | None = None,
+        shared: bool = False,
+    ) -> None:
+        super().__init__()
+        self.shared = shared
+        self.before = before or nn.Identity()
+        self.branch = branch
+        self.shortcut = shortcut
+        self.merge = merge
+        self.after = after or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, H / stride, W / stride)."""
+        activated = self.before(x)
+        y = self.branch(activated)
+        if self.shortcut is not None:
+            x = self.shortcut(activated if self.shared else x)
+            y = x + y if self.merge is None else self.merge(x, y)
+        return self.after(y)
 
 
 class LocalResponseNorm(nn.Module):

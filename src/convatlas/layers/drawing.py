@@ -49,12 +49,15 @@ def draw_layers(
         conv: Draws the weights of one convolution.
         linear: Draws the weights of one linear layer; None: as torch does.
     """
-    linear = nn.Linear.reset_parameters if linear is None else linear
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            (conv if isinstance(module, nn.Conv2d) else linear)(module)
+            draw = conv if isinstance(module, nn.Conv2d) else linear
+            if draw is None:
+                module.reset_parameters()
+            else:
+                draw(module)
             fill_bias_(module)
 
 

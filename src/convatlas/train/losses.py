@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convatlas.architectures.lenet5 import map_loss
 from convatlas.errors import InputError, unknown
+from convatlas.train.map_loss import map_loss
 
 
 class Loss(Protocol):
