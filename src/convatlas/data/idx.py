@@ -33,7 +33,7 @@ def read_idx(path: Path, shape: tuple[int, ...], sha256: str | None = None) -> n
     """
     header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)
     size = len(header) + int(np.prod(shape))
-    content = _unzipped(path, size + 1)  # one byte more tells what is too long
+    content = unzipped(path, size + 1)  # one byte more tells what is too long
     if content[: len(header)] != header[: len(content)]:
         raise FileError(
             f"{path} is no idx file of {' x '.join(map(str, shape))} bytes: it begins with "
@@ -49,7 +49,12 @@ def read_idx(path: Path, shape: tuple[int, ...], sha256: str | None = None) -> n
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
 
 
-def _unzipped(path: Path, most: int) -> bytes:
+def unzipped(path: Path, most: int) -> bytes:
+    """Read a file, unzipped if it is gzipped, but no more than `most` bytes.
+
+    Raises:
+        FileError: It can't be read, or is cut off.
+    """
     try:
         with path.open("rb") as file:
             zipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC

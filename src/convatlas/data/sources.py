@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from convatlas.data.card import DataCard, Source
+from convatlas.data.cifar import CIFAR10, CIFAR100, open_cifar
 from convatlas.data.digits import open_digits
 from convatlas.data.download import Progress
 from convatlas.data.folder import open_folder
@@ -39,6 +40,10 @@ def open_source(
             return open_idx(MNIST, root, progress)
         case ("fashion-mnist", "", ""):
             return open_idx(FASHION_MNIST, root, progress)
+        case ("cifar10", "", ""):
+            return open_cifar(CIFAR10, root, progress)
+        case ("cifar100", "", ""):
+            return open_cifar(CIFAR100, root, progress)
         case ("folder", ":", path):
             if not path:
                 raise InputError("folder: takes a path, such as folder:my/pictures")
