@@ -4,7 +4,7 @@ Not on the number of workers, nor on where a resumed epoch begins: the order is 
 (seed, epoch), and each image's augmentation from (seed, epoch, index).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     weights: Tensor | None = None
 
 
-def num_batches(split: Split, batch_size: int) -> int:
+def num_batches(split: Sized, batch_size: int) -> int:
     """Count the batches of an epoch; the last one may be smaller."""
     return -(-len(split) // batch_size)
 

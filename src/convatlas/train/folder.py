@@ -14,6 +14,7 @@ from convatlas.weights.store import FILE_NAME
 # how `whole_file` calls what it has not yet renamed
 _UNFINISHED = tuple(f".{name}" for name in ("config.", "metrics.", "test.", "model.", "step-"))
 _MAY_DIFFER = ("root", "versions")  # where the same images lie, and what is installed
+_DATA = ("images", "manifest")  # how many images there are, and which
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,17 @@ class RunFiles:
                 if file.name.startswith(_UNFINISHED):
                     file.unlink()
 
-    def start(self, config: Mapping[str, Any]) -> None:
-        """Make the folder ready for a new run.
+    def check_free(self) -> None:
+        """Refuse to start where a run was started before.
 
         Raises:
-            InputError: A run was started here before.
-            FileError: The folder can't be written.
+            InputError: The message says what to do.
         """
         if self.holds_run():
             raise InputError(
                 f"{self.path} already holds a run: add --resume to go on with it, --overwrite to "
                 "start again, or choose another folder with --out"
             )
-        write_json(self.config, config)
 
     def clear(self) -> None:
         """Remove what a run has left, and nothing else.
@@ -106,24 +105,38 @@ class RunFiles:
         except OSError as error:
             raise FileError(f"can't clear {self.path}: {error.strerror or error}") from error
 
-    def check_same(self, config: Mapping[str, Any]) -> None:
-        """Refuse to go on with other settings than the run was started with.
+    def check_same(self, config: Mapping[str, Any], accept_data: bool = False) -> str:
+        """Refuse to go on with other settings or images than the run was started with.
+
+        Args:
+            config: What is asked for now.
+            accept_data: Let the images differ.
+
+        Returns:
+            How the images differ; empty: they do not.
 
         Raises:
-            InputError: A setting differs; the message names each.
+            InputError: Something differs; the message names each.
             FileError: `config.json` can't be read.
         """
         old, new = flat(read_json(self.config)), flat(dict(config))
-        different = [
-            f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
+        different = {
+            name: f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
             for name in {**old, **new}
             if name.partition(".")[0] not in _MAY_DIFFER and old.get(name) != new.get(name)
-        ]
-        if different:
+        }
+        of_data = [text for name, text in different.items() if name.partition(".")[0] in _DATA]
+        if len(of_data) < len(different):
             raise InputError(
-                f"{self.path} was started with other settings: {'; '.join(different)}; "
+                f"{self.path} was started with other settings: {'; '.join(different.values())}; "
                 "give the same ones, start again with --overwrite, or take another --out"
             )
+        if of_data and not accept_data:
+            raise InputError(
+                f"the images have changed since {self.path} was started: {'; '.join(of_data)}; "
+                "bring back the old ones, go on with --accept-data, or start again with --overwrite"
+            )
+        return "; ".join(of_data)
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
         """Write a line for each record, and no other.

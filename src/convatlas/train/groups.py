@@ -5,14 +5,19 @@ from typing import Any
 from torch import nn
 
 from convatlas.recipe import Recipe, Spared
+from convatlas.train.finetuning import depths
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Sort the parameters by what the recipe says of their kind.
+def parameter_groups(
+    model: nn.Module, recipe: Recipe, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Sort the parameters by what the recipe says of their kind, and by their depth.
 
     Args:
-        model: Each of its parameters is in one group.
+        model: Each of its parameters that may change is in one group.
         recipe: `undecayed` and `bias_rate` tell kinds apart.
+        layer_decay: Share of the rate that each stage has of that of the one behind it; see
+            `convatlas.train.finetuning.depths`.
 
     Returns:
         Groups as torch's optimizers take them; "rate" is the group's share of the learning rate,
@@ -20,13 +25,15 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     seen = set[int]()
-    for module in model.modules():
+    depth = depths(model) if layer_decay != 1 else {}
+    for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in seen:
-                continue  # shared by two layers
+            if id(parameter) in seen or not parameter.requires_grad:
+                continue  # shared by two layers, or frozen
             seen.add(id(parameter))
             kinds = _kinds(module, name)
             rate = recipe.bias_rate if "biases" in kinds else 1.0
+            rate *= layer_decay ** depth.get(f"{path}.{name}", 0)
             spared = bool(kinds & set(recipe.undecayed))
             group = groups.setdefault((rate, spared), {"params": [], "rate": rate})
             group["params"].append(parameter)

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from convatlas.data.loader import Batch, num_batches
-from convatlas.data.splits import Split
 from convatlas.errors import InputError
 from convatlas.recipe import Recipe
 from convatlas.schedules import OnPlateau, Schedule, Warmup
 from convatlas.train.events import EpochDone, Progress, StepDone, ignore
+from convatlas.train.finetuning import learning_mode
 from convatlas.train.learner import Learner
 from convatlas.train.memory import within_memory
 from convatlas.train.mixing import mixed
@@ -22,7 +22,7 @@ from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import Running, State
 from convatlas.train.step import DivergedError, Lesson, step_seed, take_step
-from convatlas.train.tasks import VALIDATION_BATCH, Task
+from convatlas.train.tasks import VALIDATION_BATCH, Images, Task
 
 _MIX = 2  # first word of the seeds of mixing; `convatlas.data.loader` has 0 and 1
 
@@ -37,8 +37,8 @@ class Data:
         task: What is to be learnt from them.
     """
 
-    train: Split
-    val: Split
+    train: Images
+    val: Images
     task: Task
 
 
@@ -87,7 +87,7 @@ def fit(
             raise StoppedError
 
     for epoch in range(len(state.records), recipe.epochs):
-        state.model.train()
+        learning_mode(state.model, state.frozen)
         begun = time.perf_counter() - state.running.seconds
         start = state.step - state.epoch_begun
         stream = task.batches(

@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from convatlas import __version__
-from convatlas.catalog import find
+from convatlas.catalog import build, find, spec_of
 from convatlas.data.download import Progress as DownloadProgress
+from convatlas.data.manifest import fingerprint
 from convatlas.data.preprocess import Preprocessing
+from convatlas.data.segmentation import SegmentationSource, is_segmentation, open_segmentation
 from convatlas.data.sources import Source, open_source
 from convatlas.errors import InputError, unknown
 from convatlas.recipe import Recipe, override, to_dict
+from convatlas.recipes import modern
+from convatlas.train.finetuning import FINETUNE, FINETUNE_NAME, FRESH, Donor, Start
+from convatlas.train.segmentation import make_segmentation
 from convatlas.train.tasks import Classification, Task
 
 
@@ -34,10 +40,13 @@ class Plan:
         seed: Of the weights, the order, the augmentation and the dropout.
         preprocessing: Makes the network's input of an image.
         task: What the network is to learn from the images.
+        overrides: Fields of the network's spec that differ from the variant's.
+        start: What the network begins with.
+        donor: The network whose weights it begins with; None: none.
     """
 
     name: str
-    source: Source
+    source: Source | SegmentationSource
     source_text: str
     root: Path | None
     recipe_name: str
@@ -45,6 +54,9 @@ class Plan:
     seed: int
     preprocessing: Preprocessing
     task: Task
+    overrides: dict[str, Any]
+    start: Start
+    donor: Donor | None
 
     @property
     def num_classes(self) -> int:
@@ -56,24 +68,42 @@ class Plan:
         """As many as the network of the paper takes: grey and colour adapt to it."""
         return len(self.preprocessing.mean)
 
+    def first_network(self) -> nn.Module:
+        """Build the network as it is before the first step, side classifiers and all."""
+        torch.manual_seed(self.seed)
+        sides = {"sides": True} if self.recipe.sides else {}
+        model = build(self.name, self.num_classes, self.in_channels, **self.overrides, **sides)
+        if self.donor is not None:
+            self.donor.give(model)
+        return model
+
+    def final_network(self, trained: nn.Module) -> nn.Module:
+        """Give the network that is kept: without the side classifiers, as the papers test it."""
+        if not self.recipe.sides:
+            return trained
+        with torch.random.fork_rng(devices=()):
+            model = build(self.name, self.num_classes, self.in_channels, **self.overrides)
+        state = trained.state_dict()
+        model.load_state_dict({key: state[key] for key in model.state_dict()})
+        return model
+
     def to_config(self) -> dict[str, Any]:
         """Give what `config.json` holds: all that decides the result, and the versions."""
         card, source = self.source.card, self.source
+        splits = {"train": source.train, "val": source.val, "test": source.test}
         return {
             "architecture": self.name,
             "num_classes": self.num_classes,
             "in_channels": self.in_channels,
-            "overrides": {},
+            "overrides": self.overrides,
             "source": self.source_text,
             "root": None if self.root is None else str(self.root),
-            "images": {
-                "train": len(source.train),
-                "val": len(source.val),
-                "test": len(source.test),
-            },
+            "images": {name: len(split) for name, split in splits.items()},
+            "manifest": {name: fingerprint(split) for name, split in splits.items()},
             "recipe_name": self.recipe_name,
             "recipe": to_dict(self.recipe),
             "seed": self.seed,
+            "start": self.start.to_config(),
             "preprocessing": self.preprocessing.to_dict(),
             "classes": list(card.classes),
             "versions": {
@@ -92,7 +122,9 @@ def make_plan(
     seed: int = 0,
     epochs: int | None = None,
     changes: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     root: Path | None = None,
+    start: Start = FRESH,
     download: DownloadProgress | None = None,
 ) -> Plan:
     """Find all that a run needs.
@@ -104,49 +136,95 @@ def make_plan(
         seed: 0 or more.
         epochs: Train for so many, the schedule stretched to match; None: as the recipe says.
         changes: Fields of the recipe by dotted name, set after `epochs`.
+        overrides: Fields of the network's spec, such as `{"width": 16}`.
         root: Where downloaded data lies.
+        start: What the network begins with.
         download: Told of the images' way here.
 
     Raises:
         UnknownNameError: No such network, source, recipe, field or loss.
         InputError: A value that can't be trained with.
-        FileError: The images can't be read.
+        FileError: The images or the weights can't be read.
     """
     if not 0 <= seed < 2**63:
         raise InputError(f"seed must be between 0 and 2**63 - 1, not {seed}")
-    architecture, variant = find(name)
-    recipes = find_recipes(architecture.name)
-    if recipe_name is None:
-        recipe_name = choose_recipe(name, source_text)
-    elif recipe_name not in recipes:
-        raise unknown(f"recipe of {architecture.name}", recipe_name, recipes)
-    recipe = recipes[recipe_name]
+    _, variant = find(name)
+    recipe_name, recipe = _chosen(name, source_text, recipe_name, start)
     if epochs is not None:
         recipe = recipe.lasting(epochs)
     recipe = override(recipe, dict(changes or {}))
-    source = open_source(source_text, root=root, progress=download)
+    if recipe.sides and not hasattr(variant.spec, "sides"):
+        raise InputError(f"{name} has no side classifiers: set sides=false")
+    donor = None if start.weights is None else Donor.read(name, start.weights)
+    fields = (donor.overrides if donor else {}) | dict(recipe.network) | dict(overrides or {})
+    spec = spec_of(name, **fields)
+    source = _open(source_text, root, download)
     for split in ("train", "val", "test"):
         if not len(getattr(source, split)):
             raise InputError(f"{source_text} has no images in its {split} split")
-    preprocessing = source.card.preprocessing(variant.input_shape, recipe.resize_shorter)
-    task = Classification(preprocessing, source.card.classes)
-    task.check(recipe)
-    return Plan(name, source, source_text, root, recipe_name, recipe, seed, preprocessing, task)
+    if isinstance(source, SegmentationSource):
+        task = make_segmentation(name, spec, source, variant.input_shape[1:], recipe)
+    else:
+        preprocessing = source.card.preprocessing(variant.input_shape, recipe.resize_shorter)
+        if donor is not None and donor.preprocessing is not None:
+            preprocessing = donor.preprocessing  # it has learnt to see through these eyes
+        task = Classification(preprocessing, source.card.classes)
+        task.check(recipe)
+    return Plan(
+        name=name,
+        source=source,
+        source_text=source_text,
+        root=root,
+        recipe_name=recipe_name,
+        recipe=recipe,
+        seed=seed,
+        preprocessing=task.preprocessing,
+        task=task,
+        overrides={key: getattr(spec, key) for key in fields},
+        start=start,
+        donor=donor,
+    )
+
+
+def _chosen(
+    name: str, source_text: str, recipe_name: str | None, start: Start
+) -> tuple[str, Recipe]:
+    """Give the recipe of that name, or one that suits the images and the start."""
+    architecture, _ = find(name)
+    if recipe_name is None and start.weights is not None:
+        recipe_name = FINETUNE_NAME
+    if recipe_name == FINETUNE_NAME:
+        return FINETUNE_NAME, FINETUNE
+    recipes = find_recipes(architecture.name)
+    if recipe_name is None:
+        recipe_name = choose_recipe(name, source_text)
+    if recipe_name not in recipes:
+        raise unknown(f"recipe of {architecture.name}", recipe_name, [*recipes, FINETUNE_NAME])
+    return recipe_name, recipes[recipe_name]
+
+
+def _open(
+    text: str, root: Path | None, download: DownloadProgress | None
+) -> Source | SegmentationSource:
+    if is_segmentation(text):
+        return open_segmentation(text, root=root)
+    return open_source(text, root=root, progress=download)
 
 
 def find_recipes(architecture: str) -> Mapping[str, Recipe]:
-    """Give the recipes of an architecture, by name, in the order of their file.
+    """Give the recipes of an architecture, by name: those of its file, then the modern ones.
 
     Raises:
         InputError: Nobody has written one.
     """
     module = f"convatlas.recipes.{architecture}"
     try:
-        return importlib.import_module(module).RECIPES
+        recipes = importlib.import_module(module).RECIPES
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
         raise InputError(f"there is no recipe for {architecture} yet") from error
+    return {**recipes, **modern.RECIPES.get(architecture, {})}
 
 
 def choose_recipe(name: str, source_text: str) -> str:
@@ -159,6 +237,8 @@ def choose_recipe(name: str, source_text: str) -> str:
        `imagenet`; for `resnet20_cifar`, one that begins with `cifar`.
     4. The first in the file.
 
+    Modern recipes are for those who ask for them.
+
     Args:
         name: The network.
         source_text: What `convatlas.data.sources.open_source` takes.
@@ -168,7 +248,8 @@ def choose_recipe(name: str, source_text: str) -> str:
         InputError: Nobody has written a recipe for it.
     """
     architecture, variant = find(name)
-    recipes = find_recipes(architecture.name)
+    named = modern.RECIPES.get(architecture.name, {})
+    recipes = [recipe for recipe in find_recipes(architecture.name) if recipe not in named]
     last = name.rpartition("_")[2]
     published = "imagenet" if variant.num_classes == 1000 else last
     return next(

@@ -10,9 +10,12 @@ from typing import Any, Literal
 import torch
 
 from convatlas.analysis.report import analyze_name
-from convatlas.catalog import build
-from convatlas.train.events import Download, Notice, Progress, ignore
+from convatlas.train.beginning import begin, keep
+from convatlas.train.determinism import deterministic_algorithms
+from convatlas.train.events import Download, Progress, ignore
+from convatlas.train.finetuning import FRESH, Start
 from convatlas.train.folder import RunFiles, read_json, write_json
+from convatlas.train.lock import locked
 from convatlas.train.loop import Data, fit, test_network
 from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.plan import Plan, make_plan
@@ -66,7 +69,9 @@ def start_run(
     changes: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    accept_data: bool = False,
     root: str | Path | None = None,
+    start: Start = FRESH,
     options: RunOptions = DEFAULTS,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = ignore,
@@ -87,7 +92,9 @@ def start_run(
         changes: Fields of the recipe by dotted name, such as `{"optimizer.lr": 0.1}`.
         resume: Go on with the run that `out` holds.
         overwrite: Start again where `out` holds a run.
+        accept_data: Go on although the images have changed since the run began.
         root: Where downloaded data lies.
+        start: What the network begins with, and which of it may change.
         options: How to compute.
         stop: Asked after every step: True keeps the state and returns.
         progress: Told what happens.
@@ -97,7 +104,9 @@ def start_run(
         InputError: A value that can't be trained with; a folder in use; other settings than
             those of the run to go on with.
         FileError: Something can't be read or written.
-        DivergedError: The loss or the weights are not finite; the last checkpoint stays.
+        DivergedError: The loss, a gradient or the weights are not finite; the last checkpoint
+            stays.
+        MemoryShortError: One image at a time is too much for the memory.
         StoppedError: `stop` said so while images were downloaded, before the run had begun.
     """
 
@@ -114,18 +123,27 @@ def start_run(
         epochs=epochs,
         changes=changes,
         root=None if root is None else Path(root),
+        start=start,
         download=tell_of_download,
     )
     files = RunFiles(Path(out))
     # the caller's own chance goes on as if nothing was
-    with torch.random.fork_rng(devices=()), threads_for(_macs_of_step(plan)):
-        torch.manual_seed(seed)
-        model = build(name, plan.num_classes, plan.in_channels)
-        state = State.fresh(model, plan.recipe)
-        if overwrite and not resume:
-            files.clear()
+    with (
+        torch.random.fork_rng(devices=()),
+        threads_for(_macs_of_step(plan)),
+        deterministic_algorithms(options.deterministic),
+        locked(files.path),
+    ):
         config = plan.to_config() | {"options": options.to_config()}
-        _enter(files, config, state, resume, progress)
+        state = begin(
+            files,
+            plan,
+            config,
+            resume=resume,
+            overwrite=overwrite,
+            accept_data=accept_data,
+            progress=progress,
+        )
         with (
             tracked(progress, options.track, files.path, config) as progress,
             contextlib.suppress(StoppedError),
@@ -136,11 +154,11 @@ def start_run(
                 Data(plan.source.train, plan.source.val, plan.task),
                 seed=seed,
                 options=options,
-                keep=partial(_keep, files),
+                keep=partial(keep, files),
                 stop=stop,
                 progress=progress,
             )
-            _finish(files, plan, state, options.workers, stop)
+            _finish(files, plan, config, state, options.workers, stop)
     return RunResult(
         folder=files.path,
         state="finished" if state.finished else "stopped",
@@ -159,38 +177,13 @@ def _macs_of_step(plan: Plan) -> float:
     return analyze_name(plan.name, shape, plan.num_classes).macs * plan.recipe.batch_size
 
 
-def _enter(
-    files: RunFiles, config: dict[str, Any], state: State, resume: bool, progress: Progress
-) -> None:
-    """Start in a folder without a run, or bring `state` to where the folder's run stands."""
-    content = None
-    if resume and files.config.exists():
-        files.check_same(config)
-        files.sweep()
-        content = files.checkpoints.newest()
-    else:
-        files.start(config)
-    if content is not None:
-        state.restore(content)
-        where = (
-            "is finished: nothing to do" if state.finished else f"goes on from step {state.step}"
-        )
-        progress(Notice(f"the run in {files.path} {where}"))
-    elif resume:
-        progress(Notice(f"{files.path} holds no checkpoint: starting from the beginning"))
-    if content is None:
-        _keep(files, state)
-    else:
-        files.write_metrics(state.records)  # those after the checkpoint will come again
-
-
-def _keep(files: RunFiles, state: State) -> None:
-    files.checkpoints.save(state.step, state.to_dict())
-    files.write_metrics(state.records)
-
-
 def _finish(
-    files: RunFiles, plan: Plan, state: State, workers: int, stop: Callable[[], bool]
+    files: RunFiles,
+    plan: Plan,
+    config: Mapping[str, Any],
+    state: State,
+    workers: int,
+    stop: Callable[[], bool],
 ) -> None:
     """Test and write the result; what a former process has done is not done again."""
     if state.finished:
@@ -209,8 +202,8 @@ def _finish(
         "val_loss": state.records[-1]["val_loss"],
         "test": plan.task.summary(read_json(files.test)),
     }
-    config = plan.to_config()
     kept = ("classes", "preprocessing", "source", "recipe_name", "recipe", "seed")
-    save(state.result, files.model, {key: config[key] for key in kept} | {"metrics": metrics})
+    network = plan.final_network(state.result)
+    save(network, files.model, {key: config[key] for key in kept} | {"metrics": metrics})
     state.finished = True
-    _keep(files, state)
+    keep(files, state)

@@ -9,6 +9,7 @@ from torch import nn
 
 from convatlas.recipe import Recipe
 from convatlas.train.averaging import Average
+from convatlas.train.finetuning import FRESH, Start, freeze
 from convatlas.train.groups import parameter_groups
 from convatlas.train.optimizers import make_optimizer
 
@@ -52,6 +53,7 @@ class State:
         model: The network that learns.
         optimizer: Of its parameters.
         average: Follows `model` where the recipe says so.
+        frozen: Layers of `model` that stay as they are.
         step: Steps done since the start.
         records: One for each epoch that is done: the lines of `metrics.jsonl`.
         running: Sums over the epoch that is not done.
@@ -62,6 +64,7 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: Average | None = None
+    frozen: tuple[nn.Module, ...] = ()
     step: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     running: Running = field(default_factory=Running)
@@ -69,17 +72,22 @@ class State:
     finished: bool = False
 
     @classmethod
-    def fresh(cls, model: nn.Module, recipe: Recipe) -> "State":
+    def fresh(cls, model: nn.Module, recipe: Recipe, start: Start = FRESH) -> "State":
         """Give the state before the first step of a recipe.
 
         The weights are laid out channels last, in which convolutions are a third faster; the
         values stay.
+
+        Raises:
+            UnknownNameError: A layer to freeze that is not there.
+            InputError: Values that the optimizer can't take, or nothing is left to train.
         """
         # torch's own overloads leave this form of `to` out
         model = model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
         average = None if recipe.ema is None else Average(model, recipe.ema)
-        groups = parameter_groups(model, recipe)
-        return cls(model, make_optimizer(recipe.optimizer, groups), average)
+        frozen = freeze(model, start.freeze)
+        groups = parameter_groups(model, recipe, start.layer_decay)
+        return cls(model, make_optimizer(recipe.optimizer, groups), average, frozen)
 
     @property
     def result(self) -> nn.Module:

@@ -16,6 +16,16 @@ from convatlas.train.losses import Loss, balancing_weights, make_loss
 VALIDATION_BATCH = 256  # images at a time, where memory allows it
 
 
+class Images(Protocol):
+    """What the loop knows of a split, whatever is learnt from it."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, i: int) -> str:
+        """Name image `i` so that a person finds it again."""
+        ...
+
+
 class Task(Protocol):
     """How images become batches, how wrong an answer is, and how good a network is.
 
