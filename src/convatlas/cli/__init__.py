@@ -7,11 +7,14 @@ Exit codes: 0 success, 1 a check failed, 2 bad usage or bad input, 130 and 143 s
 and SIGTERM.
 """
 
+import contextlib
 import importlib
 import io
 import os
 import sys
 import traceback
+import warnings
+from collections.abc import Generator
 from typing import NoReturn
 
 import click
@@ -26,9 +29,11 @@ VERBS = {
     "diff": "diff",
     "budget": "budget",
     "claims": "claims",
+    "recipe": "recipe",
     "train": "train",
     "evaluate": "evaluate",
     "predict": "predict",
+    "features": "features",
     "runs": "runs",
     "push": "push",
     "visualize": "visualize",
@@ -75,6 +80,8 @@ def convatlas(debug: bool) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: errors of the user are one line on standard error."""
+    # threads that wait in a busy loop slow small networks down tenfold where cores are shared
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is no error
             stream.reconfigure(errors="backslashreplace")
@@ -83,7 +90,10 @@ def main(args: list[str] | None = None) -> NoReturn:
     args = [arg for arg in args if arg != "--debug"]
     try:
         # not convatlas.main(): it takes a broken pipe for a failure
-        with convatlas.make_context("convatlas", args or ["--help"]) as ctx:
+        with (
+            _warnings_as_lines(),
+            convatlas.make_context("convatlas", args or ["--help"]) as ctx,
+        ):
             code = convatlas.invoke(ctx)
         sys.stdout.flush()
     except click.exceptions.Exit as exit_:
@@ -94,6 +104,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         code = _fail(" ".join(error.format_message().split()), debug, 2, _verb(error))
     except UserError as error:
         code = _fail(str(error), debug, 2)
+    except MemoryError:
+        code = _fail("memory ran out: free some, or take smaller images or batches", debug, 2)
     except BrokenPipeError:
         code = _without_reader()
     except SystemExit as exit_:  # rich leaves so when a pipe breaks
@@ -104,6 +116,19 @@ def main(args: list[str] | None = None) -> NoReturn:
         where = error.filename or "can't write the output"
         code = _fail(f"{where}: {error.strerror or error}", debug, 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Generator[None]:
+    """Let a warning be a line, without the place in the code where it arose."""
+    with warnings.catch_warnings():
+        # Python documents that any callable will do; ty wants the very signature
+        warnings.showwarning = _warn  # ty: ignore[invalid-assignment]
+        yield
+
+
+def _warn(text: Warning | str, *_: object, **__: object) -> None:
+    click.echo(f"convatlas: {' '.join(str(text).split())}", err=True)
 
 
 def _without_reader() -> int:

@@ -1,188 +1,170 @@
-"""`convatlas evaluate`: how good a trained network is on a split it has not seen."""
+"""`convatlas evaluate`: how good trained networks are on images they have not seen."""
 
-import contextlib
 import json
-from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from convatlas.errors import InputError
+from convatlas.cli.model_options import (
+    one_source,
+    protocol_option,
+    scales_option,
+    weights_from_option,
+    weights_option,
+)
+from convatlas.errors import FileError, InputError
 
 if TYPE_CHECKING:
-    from convatlas.evaluate.evaluation import Evaluation
-
-MATRIX_CLASSES = 20  # above that a confusion matrix fits no terminal
+    from convatlas.data.sources import Split
+    from convatlas.evaluate.evaluation import GroupEvaluation
+    from convatlas.serve.predictor import Predictor
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", type=click.Path())
 @click.option(
     "--data", "source_text", required=True, metavar="SOURCE", help="digits, mnist, folder:PATH, ..."
 )
 @click.option(
-    "--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True
-)
-@click.option(
-    "--protocol",
-    type=click.Choice(["center"]),
-    default="center",
+    "--split",
+    type=click.Choice(["test", "val", "train"]),
+    default="test",
     show_default=True,
-    help="center: one view of each image, prepared as the network's file says.",
+    help="Choose by val; a run's folder counts how often its test images were read.",
+)
+@protocol_option
+@scales_option
+@weights_option
+@weights_from_option
+@click.option(
+    "--precision", type=click.Choice(["float32", "bf16"]), default="float32", show_default=True
 )
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Images at a time, or views of an image.",
+)
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV to write: each image, its label and the best five guesses.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all that was measured as JSON.")
 def command(
-    model: Path,
+    models: tuple[str, ...],
     source_text: str,
     split: str,
-    protocol: str,
     root: Path | None,
-    batch_size: int,
-    workers: int,
+    out: Path | None,
     as_json: bool,
+    **how: Any,
 ) -> None:
-    """Measure a trained network: top-1 and top-5 accuracy, each class, confusion matrix.
+    """Measure trained networks: accuracy with intervals, calibration, each class.
 
-    MODEL is a run folder or a .safetensors file.
+    MODEL is a run folder, a .safetensors file, or the name of a network with --weights. Several
+    make an ensemble: each sees images through its own preprocessing, their probabilities are
+    averaged, and their mistakes are compared.
 
     Example: convatlas evaluate runs/demo --data digits
     """
-    from convatlas.data.sources import open_source
-    from convatlas.evaluate.evaluation import evaluate
-    from convatlas.serve.predictor import Predictor
-    from convatlas.weights.store import load
+    from convatlas.cli.evaluate_tables import print_group, write_predictions
 
-    network, metadata = load(model)
-    predictor = Predictor(network, metadata)
-    source = open_source(source_text, root=root)
-    _check_classes(predictor.classes, source.card.classes, model, source_text)
-    with _progress(f"{predictor.name} on {source_text}") as progress:
-        result = evaluate(
-            network,
-            getattr(source, split),
-            predictor.preprocessing,
-            predictor.classes,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
+    predictors = _opened(models, how)
+    images = _images(predictors[0], source_text, split, root)
+    found = _measured(predictors, images, source_text, how)
     asked = {
-        "model": str(model),
-        "architecture": predictor.name,
+        "model": models[0],
+        "architecture": predictors[0].name,
         "source": source_text,
         "split": split,
-        "protocol": protocol,
+        "protocol": how["protocol"],
+        "precision": how["precision"],
     }
+    if out is not None:
+        write_predictions(out, found.together)
+    reads = _noted(models, found, asked, root)
     if as_json:
-        click.echo(json.dumps(asked | result.to_dict(), indent=2, ensure_ascii=False))
-    else:
-        _print(asked, result)
-
-
-def _check_classes(
-    trained: tuple[str, ...], given: tuple[str, ...], model: Path, source: str
-) -> None:
-    if trained == tuple(given):
+        more = {"test_reads": reads} if reads else {}
+        measured = found.to_dict() if len(models) > 1 else found.together.to_dict()
+        named = {"models": list(models)} if len(models) > 1 else {}
+        document = asked | named | more | measured
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    if len(trained) != len(given):
-        raise InputError(
-            f"{model} knows {len(trained)} classes and {source} has {len(given)}: "
-            "it was trained on other data"
+    print_group([p.name for p in predictors], models, asked, found)
+    for model, times in reads.items():
+        click.echo(
+            f"\nThe test images of {model} were read {times} times so far, the test at the end of "
+            "its training included: what is chosen by them is no longer measured."
         )
-    i = next(i for i, (a, b) in enumerate(zip(trained, given, strict=True)) if a != b)
-    raise InputError(
-        f"the classes of {model} and {source} differ: class {i} is {trained[i]!r} in the network "
-        f"and {given[i]!r} in the data"
-    )
 
 
-@contextlib.contextmanager
-def _progress(title: str) -> Generator[Callable[[int, int], None]]:
-    """Show batches on standard error: a bar on a terminal, a line every five seconds elsewhere."""
-    import time
+def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
+    from convatlas.evaluate.protocols import find_protocol
+    from convatlas.serve.predictor import Ensemble, Predictor
+    from convatlas.weights.opening import pair_weights
 
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task(escape(title))
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    shown = time.monotonic()
-
-    def line(done: int, total: int) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= 5:
-            shown = time.monotonic()
-            click.echo(f"{title}: batch {done} of {total}", err=True)
-
-    yield line
+    one_source(how["weights"], how["weights_from"])
+    protocol = find_protocol(how["protocol"], how["scales"])
+    members = [
+        Predictor.load(
+            model, weights, None if weights is None else how["weights_from"], protocol
+        ).at_precision(how["precision"])
+        for model, weights in pair_weights(models, how["weights"])
+    ]
+    return list(Ensemble(members).members)
 
 
-def _print(asked: dict[str, Any], result: "Evaluation") -> None:
-    from rich.console import Console
-    from rich.markup import escape
+def _images(predictor: "Predictor", source_text: str, split: str, root: Path | None) -> "Split":
+    """Open the images, with labels in the numbers of the network."""
+    from convatlas.data.sources import open_source
+    from convatlas.evaluate.alignment import aligned
 
-    from convatlas.cli.tables import print_table
-    from convatlas.evaluate.metrics import wilson_interval
-
-    console = Console(highlight=False, soft_wrap=True)
-    right = round(result.top1_accuracy * result.count)
-    low, high = (f"{100 * end:.1f}" for end in wilson_interval(right, result.count))
-    console.print(
-        f"[bold]{asked['architecture']}[/bold] on the {asked['split']} split of "
-        f"{escape(asked['source'])}, {result.count:,} images"
-    )
-    console.print(
-        f"  top-1 accuracy  {result.top1_accuracy:8.2%}  (95 % interval {low} to {high} %)"
-    )
-    console.print(f"  top-5 accuracy  {result.top5_accuracy:8.2%}")
-    console.print(f"  loss            {result.loss:8.4f}")
-    console.print()
-    head = ("class", "images", "accuracy", "most often taken for")
-    print_table(head, _class_rows(result), right=("images", "accuracy"))
-    if len(result.classes) <= MATRIX_CLASSES:
-        console.print("\nconfusion matrix: rows are true, columns predicted")
-        _print_matrix(result)
+    source = open_source(source_text, root=root)
+    try:
+        return aligned(getattr(source, split), source.card.classes, predictor.classes)
+    except InputError as error:
+        raise InputError(f"{predictor.name} can't be tested on {source_text}: {error}") from error
 
 
-def _class_rows(result: "Evaluation") -> list[tuple[str, ...]]:
-    rows = []
-    for i, (name, accuracy) in enumerate(result.per_class.items()):
-        shown = "-" if accuracy is None else f"{accuracy:.1%}"
-        rows.append((name, f"{sum(result.confusion[i]):,}", shown, _mistaken(result, i)))
-    return rows
+def _measured(
+    predictors: "list[Predictor]", images: "Split", source_text: str, how: dict[str, Any]
+) -> "GroupEvaluation":
+    from convatlas.cli.progress import show_batches
+    from convatlas.evaluate.evaluation import evaluate_ensemble
+
+    names = ", ".join(predictor.name for predictor in predictors)
+    with show_batches(f"{names} on {source_text}") as progress:
+        return evaluate_ensemble(
+            [predictor.answerer for predictor in predictors],
+            images,
+            predictors[0].classes,
+            batch_size=how["batch_size"],
+            workers=how["workers"],
+            progress=progress,
+        )
 
 
-def _mistaken(result: "Evaluation", label: int) -> str:
-    """Name the class that takes most images of `label`, and how many."""
-    wrong = [(n, -i) for i, n in enumerate(result.confusion[label]) if n and i != label]
-    if not wrong:
-        return ""
-    count, place = max(wrong)
-    return f"{result.classes[-place]} ({count})"
+def _noted(
+    models: tuple[str, ...], found: "GroupEvaluation", asked: dict[str, Any], root: Path | None
+) -> dict[str, int]:
+    """Keep in the folders of runs that their test images were read; count how often they were."""
+    from convatlas.evaluate.readings import is_own_test_split, note_reading, run_of
 
-
-def _print_matrix(result: "Evaluation") -> None:
-    from rich.text import Text
-
-    from convatlas.cli.tables import print_table
-
-    # long names would not fit above narrow columns: numbers stand for them
-    short = max(map(len, result.classes)) <= 4
-    head = result.classes if short else [str(i) for i in range(len(result.classes))]
-    rows = []
-    for i, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
-        cells = [
-            Text(str(n) if n or i == j else ".", "bold" if i == j else "" if n else "dim")
-            for j, n in enumerate(row)
-        ]
-        rows.append((name if short else f"{i} {name}", *cells))
-    print_table(("", *head), rows, right=head)
+    reads: dict[str, int] = {}
+    for model, alone in zip(models, found.members, strict=True):
+        folder = run_of(model)
+        if folder is None or asked["split"] != "test":
+            continue
+        try:
+            if is_own_test_split(folder, asked["source"], root):
+                told = {"protocol": asked["protocol"], "together_with": len(models) - 1}
+                accuracy = {"top1_accuracy": alone.top1_accuracy}
+                reads[model] = note_reading(folder, told | accuracy)
+        except FileError as error:  # what was measured is worth more than the note
+            click.echo(f"convatlas evaluate: not noted: {error}", err=True)
+    return reads

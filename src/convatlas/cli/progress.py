@@ -1,0 +1,32 @@
+"""How verbs show that they go through batches of images."""
+
+import contextlib
+from collections.abc import Callable, Generator
+
+import click
+
+
+@contextlib.contextmanager
+def show_batches(title: str) -> Generator[Callable[[int, int], None]]:
+    """Show batches on standard error: a bar on a terminal, a line every five seconds elsewhere."""
+    import time
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task(escape(title))
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    shown = time.monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= 5:
+            shown = time.monotonic()
+            click.echo(f"{title}: batch {done} of {total}", err=True)
+
+    yield line
