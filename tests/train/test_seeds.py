@@ -48,4 +48,4 @@ def test_a_stop_ends_them_all_and_they_go_on(pictures, tmp_path):
     assert not (tmp_path / "seeds.json").exists()
     resumed = start_runs("lenet5_modern", pictures, resume=True, **options)
     assert resumed.complete
-    assert len(resumed.accuracies) == 3
+    assert len(resumed.results) == 3

@@ -56,3 +56,12 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change a field of the network's spec, such as shortcut=A; may be repeated.",
 )
+
+net_option = click.option(
+    "--net",
+    "overrides",
+    multiple=True,
+    callback=_values,
+    metavar="KEY=VALUE",
+    help="Change a field of the network's spec, such as width=16; may be repeated.",
+)

@@ -104,12 +104,12 @@ class Greys:
     Attributes:
         contrast: Values are stretched about their mean by a factor of e to the power of up to
             this, either way.
-        brightness: Shifted by up to this fraction of the range either way.
+        brightness: Shifted by up to this many standard deviations of the image either way.
         gamma: Raised, as fractions of the range, to e to the power of up to this, either way.
     """
 
     contrast: float = 0.2
-    brightness: float = 0.1
+    brightness: float = 0.2
     gamma: float = 0.0
 
     def __post_init__(self) -> None:
@@ -122,8 +122,8 @@ class Greys:
         ranges = (self.contrast, self.brightness, self.gamma)
         contrast, brightness, gamma = rng.uniform(-1, 1, 3) * ranges
         values = (pixels / 255) ** math.exp(gamma)
-        mean = values.mean()
-        values = (values - mean) * math.exp(contrast) + mean + brightness
+        mean, std = values.mean(), values.std()
+        values = (values - mean) * math.exp(contrast) + mean + brightness * std
         return (255 * values.clip(0, 1)).astype(np.float32)
 
     def __call__(

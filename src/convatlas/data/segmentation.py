@@ -1,5 +1,6 @@
 """A folder of images and masks: what a segmentation network learns from."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,14 @@ class SegmentationSplit:
     def name(self, i: int) -> str:
         """Give the name of image `i`: its path below the folder, and its page in a stack."""
         return self.pairs[i].name
+
+    def fingerprint(self) -> str:
+        """Give 16 hexadecimal digits that change with names, classes and sizes of files."""
+        digest = hashlib.sha256("\0".join(self.classes).encode())
+        for pair in self.pairs:
+            sizes = [file.stat().st_size for file in (pair.image, pair.mask)]
+            digest.update(f"{pair.name}\0{pair.page}\0{sizes}\0".encode())
+        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from convatlas.evaluate.overlap import (
     pixel_error,
     rand_error,
 )
-from convatlas.evaluate.tiling import check_finite, tiled_logits
+from convatlas.evaluate.tiling import check_finite, pixels_of, tiled_logits
 from convatlas.evaluate.warping import warping_error
 
 
@@ -131,7 +131,7 @@ def evaluate_segmentation(
     loss, scores = 0.0, list[ImageScore]()
     for index in range(len(split)):
         image, mask = split.pair(index)
-        pixels = np.asarray(image.convert(preprocessing.mode)).reshape(*mask.shape, -1)
+        pixels = pixels_of(image, preprocessing)
         predicted, wrong = np.empty_like(mask), 0.0
         for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tile):
             _check(logits, split.classes)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from convatlas.architectures.unet import BORDER, STEP, UNet, UNetSpec
+from convatlas.data.images import plain
 from convatlas.data.mirror import window
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
@@ -158,6 +160,12 @@ def segment(
         check_finite(logits)
         result[rows, columns] = logits.argmax(dim=0).numpy()
     return result
+
+
+def pixels_of(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    """Give an image in the colours of a network, in its own size: (H, W, C), uint8."""
+    array = np.asarray(plain(image).convert(preprocessing.mode))
+    return array.reshape(image.height, image.width, -1)
 
 
 def spec_of(model: nn.Module) -> UNetSpec:

@@ -45,6 +45,17 @@ _TEST: Kinds = {
     "examples": list,
 }
 
+SEGMENTATION = "segmentation"  # the `kind` of such a test; that of a classifier has none
+_SEGMENTED: Kinds = {
+    **dict.fromkeys(("mean_iou", "mean_dice", "pixel_error", "loss"), NUMBER),
+    **dict.fromkeys(("rand_error", "warping_error"), OPTIONAL_NUMBER),
+    "count": int,
+    "pixels": int,
+    "per_class": dict,
+    "confusion": list,
+    "images": list,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -81,7 +92,8 @@ def read_run(folder: str | Path) -> RunFolder:
     if not path.is_dir():
         raise FileError(f"no run folder {path}")
     config = _document(path / "config.json", _CONFIG)
-    test = _document(path / "test.json", _TEST)
+    segmented = _document(path / "test.json", {}).get("kind") == SEGMENTATION
+    test = _document(path / "test.json", _SEGMENTED if segmented else _TEST)
     classes = tuple(str(name) for name in config["classes"])
     _check_confusion(path / "test.json", test["confusion"], len(classes))
     return RunFolder(
@@ -91,8 +103,8 @@ def read_run(folder: str | Path) -> RunFolder:
         classes=classes,
         epochs=_epochs(path / "metrics.jsonl"),
         test=test,
-        mistakes=_predictions(path / "test.json", test["mistakes"], len(classes)),
-        examples=_predictions(path / "test.json", test["examples"], len(classes)),
+        mistakes=_predictions(path / "test.json", test.get("mistakes", []), len(classes)),
+        examples=_predictions(path / "test.json", test.get("examples", []), len(classes)),
     )
 
 

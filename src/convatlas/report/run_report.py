@@ -1,35 +1,22 @@
 """The report of a run: one HTML page that holds everything it shows."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from torch import nn
 
-from convatlas import __version__
-from convatlas.analysis.claims import check_claims
-from convatlas.analysis.report import analyze
-from convatlas.catalog import find
 from convatlas.data.sources import open_source
 from convatlas.errors import FileError, UserError
 from convatlas.evaluate.evaluation import Prediction
 from convatlas.evaluate.metrics import wilson_interval
 from convatlas.files import write_text
-from convatlas.report.chart import line_chart
+from convatlas.report.page import chart_of, page_context, page_environment
 from convatlas.report.pictures import Shown, colour_ramp, explain, show
-from convatlas.report.run_folder import RunFolder, read_run
-from convatlas.report.tables import (
-    claim_rows,
-    class_rows,
-    confusion_cells,
-    frequent_confusions,
-    reproduce,
-    settings,
-)
-from convatlas.report.words import duration, percent, probability, short
+from convatlas.report.run_folder import SEGMENTATION, RunFolder, read_run
+from convatlas.report.segmentation_page import segmentation_context
+from convatlas.report.tables import class_rows, confusion_cells, frequent_confusions
 from convatlas.weights.store import load
 
 FILE_NAME = "report.html"
@@ -59,7 +46,11 @@ def write_report(folder: str | Path) -> Path:
             f"{run.path} is of two runs: config.json is of {run.config['architecture']}, "
             f"model.safetensors of {metadata['architecture']}"
         )
-    page = _environment().get_template("run.html.jinja").render(_context(run, model))
+    if run.test.get("kind") == SEGMENTATION:
+        template, context = "segmentation.html.jinja", segmentation_context(run, model)
+    else:
+        template, context = "run.html.jinja", _context(run, model)
+    page = page_environment().get_template(template).render(page_context(run, model) | context)
     write_text(run.path / FILE_NAME, page)
     return run.path / FILE_NAME
 
@@ -74,43 +65,17 @@ class Pictures:
     missing: str = ""
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("convatlas.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=percent, probability=probability, short=short, duration=duration
-    )
-    return environment
-
-
 def _context(run: RunFolder, model: nn.Module) -> dict[str, Any]:
-    name, test = run.config["architecture"], run.test
-    height, width = run.preprocessing.size
-    cost = analyze(model, (run.config["in_channels"], height, width))
-    architecture, variant = find(name)
+    test = run.test
     right = round(test["top1_accuracy"] * test["count"])
     interval = wilson_interval(right, test["count"])
     start = _axis_start(interval[0])
-    claims = check_claims([name])
     return {
-        "version": __version__,
-        "run": run,
-        "family": architecture.name,
-        "data": _short_name(run.config["source"]),
-        "paper": architecture.paper,
-        "deviations": [*filter(None, [variant.deviation]), *architecture.deviations],
         "right": right,
         "interval": interval,
         "axis_start": start,
         "scale": lambda fraction: round(100 * (fraction - start) / (1 - start), 1),
         "digits": 1 if test["count"] < 2000 else 2,
-        "seconds": sum(epoch["seconds"] for epoch in run.epochs),
-        "cost": cost,
         "charts": _charts(run),
         "small": len(run.classes) <= MATRIX_CLASSES,
         "longest": max(len(name) for name in run.classes),
@@ -120,24 +85,13 @@ def _context(run: RunFolder, model: nn.Module) -> dict[str, Any]:
         "pictures": _pictures(run, model),
         "ramp": colour_ramp(),
         "layer": model.cam_layer,
-        "settings": settings(run.config["recipe"]),
-        "claims": claim_rows(claims, derivable=True),
-        "reported": claim_rows(claims, derivable=False),
-        "command": reproduce(run.config),
-        "config_text": json.dumps(run.config, indent=2, ensure_ascii=False),
     }
 
 
 def _charts(run: RunFolder) -> list[Any]:
-    epochs = [epoch["epoch"] for epoch in run.epochs]
-
-    def series(quantity: str) -> dict[str, list[float | None]]:
-        pairs = {"train": f"train_{quantity}", "validation": f"val_{quantity}"}
-        return {name: [epoch[key] for epoch in run.epochs] for name, key in pairs.items()}
-
     return [
-        line_chart("Loss", epochs, series("loss")),
-        line_chart("Accuracy", epochs, series("accuracy"), percent=True),
+        chart_of(run, "Loss", ("train_loss", "val_loss")),
+        chart_of(run, "Accuracy", ("train_accuracy", "val_accuracy"), percent=True),
     ]
 
 
@@ -159,12 +113,6 @@ def _spread(examples: Sequence[Prediction]) -> list[Prediction]:
     """Take some of the examples, evenly over the classes."""
     count = min(EXPLAINED_RIGHT, len(examples))
     return [examples[i * len(examples) // count] for i in range(count)]
-
-
-def _short_name(source: str) -> str:
-    """Name a folder of pictures by its last part."""
-    place = source.removeprefix("folder:")
-    return Path(place).name or place
 
 
 def _axis_start(low: float) -> float:

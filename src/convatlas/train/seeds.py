@@ -11,6 +11,7 @@ from convatlas.train.folder import write_json
 from convatlas.train.run import RunResult, start_run
 
 FILE_NAME = "seeds.json"
+HEADLINES = ("top1_accuracy", "mean_iou")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +29,32 @@ class SeedsResult:
     @property
     def complete(self) -> bool:
         """Whether all runs are finished."""
-        return len(self.accuracies) == len(self.seeds)
+        return len(self.results) == len(self.seeds)
 
     @property
-    def accuracies(self) -> list[float]:
-        """Top-1 accuracy on the test images of each finished run."""
-        return [run.test["top1_accuracy"] for run in self.runs if run.test is not None]
+    def metric(self) -> str:
+        """What runs are compared by: the top-1 accuracy of a classifier, else the mean overlap."""
+        tests = [run.test for run in self.runs if run.test is not None]
+        return next((name for name in HEADLINES if tests and name in tests[0]), HEADLINES[0])
+
+    @property
+    def results(self) -> list[float]:
+        """The metric on the test images of each finished run."""
+        return [run.test[self.metric] for run in self.runs if run.test is not None]
 
     def to_dict(self) -> dict[str, Any]:
         """Give the runs and, when all are finished, what they have in common, for JSON."""
         runs = [run.to_dict() for run in self.runs]
         if not self.complete:
             return {"state": "stopped", "runs": runs}
-        found = self.accuracies
+        found = self.results
         spread = {
             "mean": statistics.fmean(found),
             "std": statistics.stdev(found) if len(found) > 1 else 0.0,  # of the sample, n - 1
             "min": min(found),
             "max": max(found),
         }
-        return {"state": "finished", "test_top1_accuracy": spread, "runs": runs}
+        return {"state": "finished", f"test_{self.metric}": spread, "runs": runs}
 
 
 def start_runs(
