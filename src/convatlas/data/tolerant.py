@@ -1,20 +1,26 @@
 """Splits of which some images can't be read: those are counted, named and replaced."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 
-from convatlas.data.card import Source
 from convatlas.data.splits import ArraySplit, Split
 from convatlas.errors import FileError, InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_BAD = 0.01  # of the images of a split, where the caller says nothing
 NAMED = 5  # images that the last error names
 
 Tell = Callable[[str, str], None]  # name of an image, why it can't be read
+
+
+AnySource = TypeVar("AnySource", bound="DataclassInstance")
 
 
 def keep_silent(name: str, reason: str) -> None:
@@ -130,20 +136,25 @@ class TolerantSplit:
         return f" of the {self.name_of_split} split" if self.name_of_split else ""
 
 
-def tolerant(source: Source, limit: float = MAX_BAD, tell: Tell = keep_silent) -> Source:
-    """Give the source with splits that replace bad images; those in memory stay as they are.
+def tolerant(source: AnySource, limit: float = MAX_BAD, tell: Tell = keep_silent) -> AnySource:
+    """Give the source with splits that replace bad images.
+
+    Those in memory, and those that are no `Split`, stay as they are.
 
     Args:
-        source: Three splits.
+        source: `train`, `val` and `test` of a dataclass.
         limit: Greatest fraction of bad images, of each split by itself.
         tell: Called once for each bad image with its name and what is wrong with it.
 
     Raises:
         InputError: The limit is not in 0..1.
     """
-    splits = {
-        name: split if isinstance(split, ArraySplit) else TolerantSplit(split, limit, name, tell)
-        for name in ("train", "val", "test")
-        for split in (getattr(source, name),)
-    }
-    return Source(source.card, **splits)
+    return replace(
+        source,
+        **{
+            name: TolerantSplit(split, limit, name, tell)
+            for name in ("train", "val", "test")
+            for split in (getattr(source, name),)
+            if isinstance(split, Split) and not isinstance(split, ArraySplit)
+        },
+    )

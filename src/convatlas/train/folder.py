@@ -63,6 +63,11 @@ class RunFiles:
         return self.path / "tensorboard"
 
     @property
+    def bad_images(self) -> Path:
+        """A line for each image that could not be read: its name, a tab, and why."""
+        return self.path / "bad_images.txt"
+
+    @property
     def checkpoints(self) -> Checkpoints:
         """States to go on from."""
         return Checkpoints(self.path / "checkpoints")
@@ -99,7 +104,7 @@ class RunFiles:
         try:
             self.checkpoints.clear()
             events = sorted(self.tensorboard.glob("events.out.tfevents.*"))
-            pages = (self.report, self.card)
+            pages = (self.report, self.card, self.bad_images)
             for file in (*events, *pages, self.metrics, self.model, self.test, self.config):
                 file.unlink(missing_ok=True)
         except OSError as error:

@@ -128,7 +128,7 @@ class Classification:
     def batches(
         self, split: Any, recipe: Recipe, *, seed: int, epoch: int, start: int, workers: int
     ) -> Iterator[Batch]:
-        """Go through the images in random order, augmented."""
+        """Go through the images in random order, or drawn by class, augmented."""
         return batches(
             split,
             self.preprocessing,
@@ -138,6 +138,7 @@ class Classification:
             epoch=epoch,
             start=start,
             shuffle=True,
+            balance=recipe.balance == "sampling",
             workers=workers,
         )
 
