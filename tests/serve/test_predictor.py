@@ -128,7 +128,7 @@ def test_classes_without_names_are_numbered() -> None:
 
 
 def test_a_network_with_other_outputs_says_so() -> None:
-    with pytest.raises(InputError, match=r"gives \(1, 4\) for one image; 6 class names"):
+    with pytest.raises(InputError, match=r"gives \(4,\) for an image; 6 class names"):
         Predictor(network(classes=4), metadata()).predict(picture())
 
 

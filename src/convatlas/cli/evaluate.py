@@ -112,8 +112,12 @@ def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
     protocol = find_protocol(how["protocol"], how["scales"])
     members = [
         Predictor.load(
-            model, weights, None if weights is None else how["weights_from"], protocol
-        ).at_precision(how["precision"])
+            model,
+            weights,
+            how["weights_from"] if weights else None,
+            protocol=protocol,
+            precision=how["precision"],
+        )
         for model, weights in pair_weights(models, how["weights"])
     ]
     return list(Ensemble(members).members)

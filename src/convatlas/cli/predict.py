@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convatlas.cli.model_options import (
+    one_source,
+    protocol_option,
+    scales_option,
+    weights_from_option,
+    weights_option,
+)
 from convatlas.errors import FileError
 
 if TYPE_CHECKING:
@@ -19,26 +26,47 @@ if TYPE_CHECKING:
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to show."
 )
+@protocol_option
+@scales_option
+@weights_option
+@weights_from_option
 @click.option("--json", "as_json", is_flag=True, help="Print the probabilities as JSON.")
-def command(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
+def command(
+    paths: tuple[Path, ...],
+    top: int,
+    protocol: str,
+    scales: tuple[int, ...] | None,
+    weights: tuple[Path, ...],
+    weights_from: str | None,
+    as_json: bool,
+) -> None:
     """Name what is in images, with probabilities.
 
-    A MODEL is a run folder or a .safetensors file; several make an ensemble, whose probabilities
-    are averaged. Every other path is an IMAGE.
+    A MODEL is a run folder, a .safetensors file, or the name of a network with --weights; several
+    make an ensemble, whose probabilities are averaged. Every other path is an IMAGE.
 
     Example: convatlas predict runs/demo seven.png three.png
     """
-    models = [path for path in paths if path.is_dir() or path.suffix == ".safetensors"]
+    models = [path for path in paths if _is_model(path, named=bool(weights))]
     images = [path for path in paths if path not in models]
     for what, found in (("MODEL (a run folder or a .safetensors file)", models), ("IMAGE", images)):
         if not found:
             gone = "".join(f"; there is no {path}" for path in paths if not path.exists())
             raise click.UsageError(f"no {what} among: {' '.join(map(str, paths))}{gone}")
+    one_source(weights, weights_from)
 
     from convatlas.data.images import read_image
+    from convatlas.evaluate.protocols import find_protocol
     from convatlas.serve.predictor import Ensemble, Predictor
+    from convatlas.weights.opening import pair_weights
 
-    ensemble = Ensemble([Predictor.load(path) for path in models])
+    shown = find_protocol(protocol, scales)
+    pairs = pair_weights(models, weights)
+    members = [
+        Predictor.load(model, file, weights_from if file else None, protocol=shown)
+        for model, file in pairs
+    ]
+    ensemble = Ensemble(members)
     answers: dict[Path, list[Guess]] = {}
     errors: list[FileError] = []
     for path in images:
@@ -54,6 +82,13 @@ def command(paths: tuple[Path, ...], top: int, as_json: bool) -> None:
         click.echo(f"convatlas predict: {error}", err=True)
     if errors:
         raise errors[0]
+
+
+def _is_model(path: Path, named: bool) -> bool:
+    """Tell a network from an image; a network's name only where weights are given for one."""
+    if path.is_dir() or path.suffix == ".safetensors" or str(path).startswith("hf:"):
+        return True
+    return named and not path.suffix and not path.exists()
 
 
 def _json(models: list[Path], answers: "dict[Path, list[Guess]]") -> str:

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
-from convatlas.weights.store import load
+from convatlas.evaluate.answers import Answerer, Precision
+from convatlas.evaluate.protocols import CENTER, ViewProtocol
+from convatlas.weights.opening import open_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +47,54 @@ class Predictor:
         model: The network, in evaluation mode.
         classes: Names, in the order of the logits.
         preprocessing: Makes the network's input of an image.
+        answerer: The network as the protocol shows it images.
     """
 
-    def __init__(self, model: nn.Module, metadata: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        metadata: dict[str, Any],
+        protocol: ViewProtocol = CENTER,
+        precision: Precision = "float32",
+    ) -> None:
         """Take what `convatlas.load` gives.
 
+        Args:
+            model: The network.
+            metadata: What its file says of it.
+            protocol: Which views of an image it is shown.
+            precision: See `convatlas.evaluate.answers.Answerer`.
+
         Raises:
-            InputError: The metadata don't tell the preprocessing, or name too few classes.
+            InputError: The metadata don't tell the preprocessing, or name too few classes; the
+                network can't be shown images so.
         """
         self.name: str = metadata.get("architecture", type(model).__name__)
         self.model = model.eval()
         self.preprocessing = _preprocessing(self.name, metadata)
         self.classes = _classes(self.name, metadata)
+        self.answerer = Answerer(self.model, self.preprocessing, protocol, precision)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Predictor":
-        """Read a run folder or a safetensors file; errors are those of `convatlas.load`."""
-        return cls(*load(path))
+    def load(
+        cls,
+        model: str | Path,
+        weights: str | Path | None = None,
+        source: str | None = None,
+        *,
+        protocol: ViewProtocol = CENTER,
+        precision: Precision = "float32",
+    ) -> "Predictor":
+        """Open a trained network, as `convatlas.weights.opening.open_model` does.
+
+        Args:
+            model: A run folder, a safetensors file, or the name of a network.
+            weights: Of a network's name.
+            source: Which library wrote the weights; None: by the names of the tensors.
+            protocol: Which views of an image it is shown.
+            precision: See `convatlas.evaluate.answers.Answerer`.
+        """
+        return cls(*open_model(model, weights, source), protocol, precision)
 
     def prepare(self, image: Image.Image) -> Tensor:
         """Make the network's input of an image: (1, C, H, W), on the network's device."""
@@ -74,16 +107,15 @@ class Predictor:
         Raises:
             InputError: The network has another number of outputs, or they are not finite.
         """
-        with torch.inference_mode():
-            logits = self.model(self.prepare(image)).double().cpu()
-        if tuple(logits.shape) != (1, len(self.classes)):
+        found = self.answerer.of_picture(image)
+        if tuple(found.shape) != (len(self.classes),):
             raise InputError(
-                f"{self.name} gives {tuple(logits.shape)} for one image; "
-                f"{len(self.classes)} class names need (1, {len(self.classes)})"
+                f"{self.name} gives {tuple(found.shape)} for an image; "
+                f"{len(self.classes)} class names need ({len(self.classes)},)"
             )
-        if not torch.isfinite(logits).all():
+        if not torch.isfinite(found).all():
             raise InputError(f"{self.name} gives logits that are not finite: broken weights")
-        return logits.softmax(dim=1)[0]
+        return found.exp()
 
     def predict(self, image: Image.Image, top: int = 5) -> list[Guess]:
         """Give the `top` most probable classes, the best first."""

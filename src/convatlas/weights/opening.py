@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from convatlas.weights.fitting import WeightsWarning, axes_of_sizes, fill
 from convatlas.weights.foreign import load_foreign, read_state_dict
 from convatlas.weights.hub import PREFIX
 from convatlas.weights.key_map import Rules
+from convatlas.weights.published import located
 from convatlas.weights.sources import SOURCES, find_map, their_keys
 from convatlas.weights.store import FILE_NAME, describes_network, load
 
@@ -29,7 +31,8 @@ def open_model(
         model: A run folder, a safetensors file that says which network it holds, "hf:USER/NAME";
             or the name of a network, with `weights`.
         weights: Where the weights of a network's name lie: one of those just told, or a file of
-            another library, as `convatlas.weights.foreign.load_foreign` takes it.
+            another library, as `convatlas.weights.foreign.load_foreign` takes it; or the name of
+            weights that are published for the network, which are brought here.
         source: Which library wrote that file; None: the one whose names its tensors have.
 
     Returns:
@@ -47,6 +50,7 @@ def open_model(
     if _is_place(model):
         raise InputError(f"{model} has weights of its own: --weights belongs to a network's name")
     find(name)
+    weights = located(name, weights)
     if source is None and _tells_network(weights):
         network, metadata = load(weights)
         if metadata["architecture"] != name:
@@ -140,3 +144,33 @@ def _tells_network(weights: str | Path) -> bool:
     if str(weights).startswith(PREFIX) or Path(weights).is_dir():
         return True
     return Path(weights).suffix.lower() == Path(FILE_NAME).suffix and describes_network(weights)
+
+
+def pair_weights(
+    models: Sequence[str | Path], weights: Sequence[str | Path]
+) -> list[tuple[str | Path, str | Path | None]]:
+    """Give each model its weights: those that are names of networks take them in order.
+
+    Args:
+        models: As `open_model` takes them.
+        weights: One for each that is the name of a network and no path.
+
+    Raises:
+        InputError: More or fewer weights than names.
+    """
+    names = [str(model) for model in models if not _is_place(model) and _is_network(model)]
+    if len(names) != len(weights):
+        raise InputError(
+            f"{len(weights)} --weights for {len(names)} names of networks"
+            f"{': ' if names else ''}{', '.join(names)}"
+        )
+    left = iter(weights)
+    return [(model, next(left) if str(model) in names else None) for model in models]
+
+
+def _is_network(model: str | Path) -> bool:
+    try:
+        find(str(model))
+    except UnknownNameError:
+        return False
+    return True
