@@ -54,6 +54,7 @@ def batches(
     shuffle: bool = False,
     balance: bool = False,
     workers: int = 0,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Go through a split once.
 
@@ -73,6 +74,8 @@ def batches(
         balance: Instead, draw the classes equally often, with replacement; an image that comes
             again is changed in another way.
         workers: Processes that read ahead; 0: read here. The bytes are the same.
+        part: (1, 4): of each batch only the second of four parts, see `part_of`; it may be empty
+            in the last batch.
 
     Returns:
         The batches that follow, read as they are asked for.
@@ -96,14 +99,31 @@ def batches(
         order = shuffled(len(split), seed, epoch)
     else:
         order = in_order(len(split))
-    parts = [
-        order[:, i : i + batch_size] for i in range(start * batch_size, order.shape[1], batch_size)
-    ]
+    starts = range(start * batch_size, order.shape[1], batch_size)
+    parts = [part_of(order[:, i : i + batch_size], *part) for i in starts]
     reader = Reader(split, preprocessing, augment, seed, epoch)
     found = _finished(reader, parts, workers)
     if isinstance(split, TolerantSplit):
         return _reported(found, split, whole=shuffle or balance)
     return found
+
+
+def part_of(batch: np.ndarray, number: int, parts: int) -> np.ndarray:
+    """Give one of several parts of a batch, for processes that share the work.
+
+    Together they are the batch, in its order; their sizes differ by at most one, larger ones first.
+
+    Args:
+        batch: What is in it, along the last axis.
+        number: 0 <= number < parts.
+        parts: How many there are.
+
+    Raises:
+        InputError: There is no such part.
+    """
+    if not 0 <= number < parts:
+        raise InputError(f"there is no part {number} of {parts}")
+    return np.array_split(batch, parts, axis=-1)[number]
 
 
 def _finished(reader: Reader, parts: list[np.ndarray], workers: int) -> Iterator[Batch]:

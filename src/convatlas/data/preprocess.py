@@ -124,7 +124,8 @@ class Preprocessing:
         count, height, width, channels = pixels.shape
         # numpy: torch would wake all its threads for these few operations. Whole rows: a channel
         # at a time would jump through the memory
-        rows = np.divide(pixels.reshape(count, height, -1), np.float32(255), dtype=np.float32)
+        flat = pixels.reshape(count, height, width * channels)  # also of no images
+        rows = np.divide(flat, np.float32(255), dtype=np.float32)
         rows -= np.tile(np.array(self.mean, np.float32), width)
         rows /= np.tile(np.array(self.std, np.float32), width)
         images = torch.from_numpy(rows.reshape(count, height, width, channels))

@@ -13,12 +13,17 @@ class Average:
     evaluated (Szegedy et al. 2015, section 8), forgets the start. The decay rises with the steps,
     (1 + t) / (10 + t), until it is `decay`, so that a short run forgets its start too.
 
+    Args:
+        model: The network to follow.
+        decay: See above.
+        copy: A copy of it to move, where torch can't copy `model`; None: a copy is made.
+
     Attributes:
         model: The averaged network.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = deepcopy(model).requires_grad_(False)
+    def __init__(self, model: nn.Module, decay: float, copy: nn.Module | None = None) -> None:
+        self.model = (deepcopy(model) if copy is None else copy).requires_grad_(False)
         self._decay = decay
         pairs = zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
         kept = list(pairs)

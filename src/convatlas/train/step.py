@@ -1,5 +1,6 @@
 """One step of the optimizer: all of a batch is learnt from, or the network stays as it was."""
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -7,12 +8,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.data.loader import Batch
 from convatlas.errors import UserError
+from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.events import Notice, Progress, ignore
 from convatlas.train.memory import MemoryShortError, is_out_of_memory, within_memory
 from convatlas.train.optimizers import set_rate
+from convatlas.train.sharding import gathered_tensor
 from convatlas.train.state import State
 
 
@@ -39,6 +43,7 @@ class Lesson:
         rate: The learning rate.
         clip_norm: Greatest norm of all gradients together; None: any.
         name: Gives the name of an image by its index.
+        ranks: The processes that learn from one batch; this one from the images given here.
     """
 
     batch: Batch
@@ -47,6 +52,7 @@ class Lesson:
     rate: float
     clip_norm: float | None = None
     name: Callable[[int], str] = str
+    ranks: Ranks = ALONE
 
 
 Correct = Callable[[Tensor, Tensor], tuple[int, int]]
@@ -66,17 +72,24 @@ def take_step(
 
     Raises:
         DivergedError: The loss or a gradient is not finite; network and step are as they were.
-        MemoryShortError: One image at a time is too much for the memory.
+        MemoryShortError: One image at a time is too much for the memory; with several processes,
+            the first time that it runs out, for the others can't know.
     """
-    images = len(lesson.batch.labels)
+    ranks, counts = lesson.ranks, lesson.ranks.counts(len(lesson.batch.labels))
+    images, most = sum(counts), max(counts)
     buffers = [(buffer, buffer.clone()) for buffer in state.model.buffers()]
 
-    def attempt(size: int) -> tuple[float, int, int]:
+    def attempt(size: int) -> list[float]:
         torch.manual_seed(lesson.seed)
         state.optimizer.zero_grad()
-        return _accumulate(learner, lesson, correct, size)
+        return _accumulate(learner, lesson, correct, counts, size)
 
     def smaller(size: int) -> None:
+        if ranks.size > 1:
+            raise MemoryShortError(
+                f"memory ran out in step {state.step + 1} in process {ranks.rank} of {ranks.size}:"
+                f" go on with --resume --micro-batch {size}"
+            )
         _restore(buffers)  # batch norm has seen what the failed attempt has computed
         state.micro_batch = size
         progress(
@@ -86,25 +99,30 @@ def take_step(
             )
         )
 
-    size = images if state.micro_batch is None else min(images, state.micro_batch)
-    loss, right, counted = within_memory(attempt, size, smaller, f"step {state.step + 1}")
+    size = most if state.micro_batch is None else min(most, state.micro_batch)
+    own = within_memory(attempt, size, smaller, f"step {state.step + 1}")
+    loss, right, counted = ranks.sums(*own)
     norm = gradient_norm(state.optimizer)
     if not math.isfinite(loss) or not math.isfinite(norm):
         _restore(buffers)
-        raise _diverged(state, lesson, loss, norm)
+        raise _diverged(state, lesson, loss, norm, blamed=not math.isfinite(own[0]))
     clip(state.optimizer, norm, lesson.clip_norm)
     _move(state, lesson.rate)
-    state.running.add(loss, images, right, counted)
+    state.running.add(loss, images, int(right), int(counted))
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Give the seed of one step's dropout: far from those of its neighbours and of other runs."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest())
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Give the seed of one step's dropout: far from those of its neighbours and of other runs.
+
+    Each process that learns from a part of the batch draws its own.
+    """
+    words = f"{seed}/{step}" if rank == 0 else f"{seed}/{step}/{rank}"
+    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest())
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
     """Give the norm of all gradients together, as one vector."""
-    return float(nn.utils.get_total_norm(list(_gradients(optimizer))))
+    return float(gathered_tensor(nn.utils.get_total_norm(list(_gradients(optimizer)))))
 
 
 def clip(optimizer: torch.optim.Optimizer, norm: float, most: float | None) -> None:
@@ -113,10 +131,12 @@ def clip(optimizer: torch.optim.Optimizer, norm: float, most: float | None) -> N
         torch._foreach_mul_(list(_gradients(optimizer)), most / norm)
 
 
-def _diverged(state: State, lesson: Lesson, loss: float, norm: float) -> DivergedError:
+def _diverged(
+    state: State, lesson: Lesson, loss: float, norm: float, *, blamed: bool
+) -> DivergedError:
     found = "the norm of the gradient" if math.isfinite(loss) else "the loss"
     value = norm if math.isfinite(loss) else loss
-    names = [lesson.name(index) for index in lesson.batch.indices.tolist()]
+    names = _names(lesson, blamed)
     return DivergedError(
         f"{found} became {value} in step {state.step + 1} (epoch {len(state.records) + 1}) at a "
         f"learning rate of {lesson.rate:g}, with the images {_first(names)}; "
@@ -125,31 +145,52 @@ def _diverged(state: State, lesson: Lesson, loss: float, norm: float) -> Diverge
     )
 
 
+def _names(lesson: Lesson, blamed: bool) -> list[str]:
+    """Name the images of the processes that are to blame, or of all where none is."""
+    own = [lesson.name(index) for index in lesson.batch.indices.tolist()]
+    found = lesson.ranks.gathered((blamed, own))
+    nobody = not any(guilty for guilty, _ in found)
+    return [name for guilty, names in found if guilty or nobody for name in names]
+
+
 def _first(names: Sequence[str], count: int = 5) -> str:
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
 
 
 def _accumulate(
-    learner: nn.Module, lesson: Lesson, correct: Correct, size: int
-) -> tuple[float, int, int]:
-    """Gather the gradient of the mean loss from passes over up to `size` images."""
-    batch, images = lesson.batch, len(lesson.batch.labels)
+    learner: nn.Module, lesson: Lesson, correct: Correct, counts: Sequence[int], size: int
+) -> list[float]:
+    """Gather the gradient of the mean loss from passes over up to `size` images.
+
+    Every process makes as many passes as the one with the most images, for they meet in each.
+
+    Returns:
+        This process's share of the mean loss over the images of all; its right answers, and all.
+    """
+    batch, processes = lesson.batch, len(counts)
     total, right, counted = 0.0, 0, 0
-    for start in range(0, images, size):
+    for start in range(0, max(counts), size):
         part = slice(start, start + size)
         weights = None if batch.weights is None else batch.weights[part]
         pixels = batch.images[part].contiguous(memory_format=torch.channels_last)
-        loss, logits = learner(pixels, lesson.targets[part], weights)
-        share = len(pixels) / images
-        value = loss.item()
-        total += value * share
-        if not math.isfinite(value):
-            break
-        (loss * share).backward()
+        share = len(pixels) / sum(counts)
+        with _gathering(learner, last=start + size >= max(counts)):
+            loss, logits = learner(pixels, lesson.targets[part], weights)
+            # torch gives each process the mean of the gradients of all
+            (loss * share * processes).backward()
+        if len(pixels):  # the mean over no images is not a number
+            total += loss.item() * share
         some = correct(logits.detach(), batch.labels[part])
         right, counted = right + some[0], counted + some[1]
-    return total, right, counted
+    return [total, right, counted]
+
+
+def _gathering(learner: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:
+    """Let processes exchange their gradients in the last pass only."""
+    if last or not isinstance(learner, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return learner.no_sync()
 
 
 def _move(state: State, rate: float) -> None:
