@@ -72,6 +72,11 @@ def command(
 
     Example: convatlas evaluate runs/demo --data digits
     """
+    if source_text.startswith("segmentation:"):
+        from convatlas.cli.evaluate_masks import evaluate_masks
+
+        evaluate_masks(models, source_text, split, root, as_json)
+        return
     from convatlas.cli.evaluate_tables import print_group, write_predictions
 
     predictors = _opened(models, how)

@@ -1,0 +1,123 @@
+"""What `convatlas evaluate` does with a source of images and masks."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convatlas.errors import FileError, InputError
+
+if TYPE_CHECKING:
+    from convatlas.evaluate.segmentation import SegmentationEvaluation
+    from convatlas.serve.predictor import Predictor
+
+SHOWN = 10  # images that the table lists
+
+
+def evaluate_masks(
+    models: tuple[str, ...], source_text: str, split: str, root: Path | None, as_json: bool
+) -> None:
+    """Segment the images of a split and print how well the classes overlap.
+
+    Raises:
+        InputError: Several networks; one that gives classes to images; other classes.
+    """
+    from convatlas.cli.progress import show_batches
+    from convatlas.data.segmentation import open_segmentation
+    from convatlas.evaluate.segmentation import evaluate_segmentation
+    from convatlas.serve.predictor import Predictor
+
+    if len(models) > 1:
+        raise InputError(f"images and masks test one network at a time; got {len(models)}")
+    predictor = Predictor.load(models[0])
+    source = open_segmentation(source_text, root=root)
+    _check_classes(predictor, source.card.classes, source_text)
+    with show_batches(f"{predictor.name} on {source_text}") as progress:
+        found = evaluate_segmentation(
+            predictor.model,
+            getattr(source, split),
+            predictor.preprocessing,
+            cells=True,
+            progress=progress,
+        )
+    reads = _noted(models[0], found, source_text, split, root)
+    asked: dict[str, Any] = {
+        "model": models[0],
+        "architecture": predictor.name,
+        "source": source_text,
+        "split": split,
+    }
+    if as_json:
+        more = {"test_reads": reads} if reads else {}
+        click.echo(json.dumps(asked | more | found.to_dict(), indent=2, ensure_ascii=False))
+        return
+    _print(asked, found)
+    if reads:
+        click.echo(
+            f"\nThe test images of {models[0]} were read {reads} times so far, the test at the end "
+            "of its training included: what is chosen by them is no longer measured."
+        )
+
+
+def _check_classes(predictor: "Predictor", given: tuple[str, ...], source: str) -> None:
+    if predictor.classes != given:
+        raise InputError(
+            f"{predictor.name} can't be tested on {source}: it knows the classes "
+            f"{', '.join(predictor.classes)}; the masks have {', '.join(given)}"
+        )
+
+
+def _noted(
+    model: str, found: "SegmentationEvaluation", source: str, split: str, root: Path | None
+) -> int:
+    """Keep in the folder of a run that its test images were read; count how often they were."""
+    from convatlas.evaluate.readings import is_own_test_split, note_reading, run_of
+
+    folder = run_of(model)
+    try:
+        if folder is None or split != "test" or not is_own_test_split(folder, source, root):
+            return 0
+        return note_reading(folder, {"mean_iou": found.mean_iou, "pixel_error": found.pixel_error})
+    except FileError as error:  # what was measured is worth more than the note
+        click.echo(f"convatlas evaluate: not noted: {error}", err=True)
+        return 0
+
+
+def _print(asked: dict[str, Any], found: "SegmentationEvaluation") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from convatlas.cli.tables import print_table
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]{asked['architecture']}[/bold] on the {asked['split']} split of "
+        f"{escape(asked['source'])}, {found.count:,} images, {found.pixels:,} pixels"
+    )
+    figures = {
+        "mean IoU": f"{found.mean_iou:8.2%}  (intersection over union)",
+        "mean Dice": f"{found.mean_dice:8.2%}",
+        "pixel error": f"{found.pixel_error:8.2%}",
+        "loss": f"{found.loss:8.4f}",
+    }
+    if found.rand_error is not None:
+        figures["Rand error"] = f"{found.rand_error:8.4f}  (of cells, mean over images)"
+        figures["warping error"] = f"{found.warping_error:10.6f}"
+    for name, value in figures.items():
+        console.print(f"  {name:15} {value}")
+    console.print()
+    rows = [
+        (name, f"{sum(row):,}", _share(values["iou"]), _share(values["dice"]))
+        for (name, values), row in zip(found.per_class.items(), found.confusion, strict=True)
+    ]
+    print_table(("class", "pixels", "IoU", "Dice"), rows, right=("pixels", "IoU", "Dice"))
+    console.print()
+    worst = sorted(found.images, key=lambda score: (score.mean_iou, score.index))[:SHOWN]
+    images = [(s.name, f"{s.mean_iou:.1%}", f"{s.pixel_error:.2%}") for s in worst]
+    head = ("image, the worst first", "mean IoU", "pixel error")
+    print_table(head, images, right=("mean IoU", "pixel error"))
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
