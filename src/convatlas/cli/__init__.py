@@ -33,6 +33,7 @@ VERBS = {
     "train": "train",
     "evaluate": "evaluate",
     "predict": "predict",
+    "segment": "segment",
     "features": "features",
     "runs": "runs",
     "push": "push",
