@@ -29,7 +29,9 @@ def stems(folder: Path, pattern: str) -> set[str]:
     ids=["architectures", "recipes", "tests", "docs"],
 )
 def test_each_room_has_one_file_for_each_paper_of_the_catalog(folder, pattern):
-    assert {stem.removeprefix("test_") for stem in stems(folder, pattern)} == PAPERS
+    found = {stem.removeprefix("test_") for stem in stems(folder, pattern)}
+    more = {"modern"} if folder.name == "recipes" else set()  # of no paper of a network
+    assert found == PAPERS | more
 
 
 def test_each_paper_of_the_catalog_has_its_claims():

@@ -1,6 +1,5 @@
 """Recipes: data that can be changed by dotted name, and every recipe of the papers."""
 
-import importlib
 import json
 import math
 from dataclasses import replace
@@ -13,7 +12,18 @@ from convatlas.catalog import ARCHITECTURES
 from convatlas.data.augment import Flip, PadCrop
 from convatlas.errors import InputError, UnknownNameError
 from convatlas.recipe import SGD, Adam, Recipe, RMSProp, override, to_dict
-from convatlas.schedules import Constant, Cosine, Levels, OnPlateau, Steps, Warmup
+from convatlas.recipes import modern
+from convatlas.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    Levels,
+    OnPlateau,
+    Polynomial,
+    Steps,
+    Warmup,
+)
+from convatlas.train.plan import find_recipes
 
 RECIPE = Recipe(
     where="section 0",
@@ -27,9 +37,7 @@ RECIPE = Recipe(
 PAPERS = {
     f"{architecture.name}-{name}": recipe
     for architecture in ARCHITECTURES
-    for name, recipe in importlib.import_module(
-        f"convatlas.recipes.{architecture.name}"
-    ).RECIPES.items()
+    for name, recipe in find_recipes(architecture.name).items()
 }
 
 
@@ -175,6 +183,73 @@ def test_recipes_of_the_papers_are_whole(name):
     assert all(text.endswith(".") for text in recipe.deviations)
 
 
+def part(recipe, name):
+    """The value of a dotted name; a name that there is none of is an AttributeError."""
+    for field in name.split("."):
+        recipe = getattr(recipe, field)
+    return recipe
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_sources_are_of_fields_that_the_recipe_sets(name):
+    recipe = PAPERS[name]
+    for field, source in recipe.sources:
+        assert part(recipe, field) not in (None, (), False), field
+        assert source
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_what_a_recipe_changes_of_the_network_is_there(name):
+    architecture = next(each for each in ARCHITECTURES if each.name == name.partition("-")[0])
+    specs = [variant.spec for variant in architecture.variants.values()]
+    for field, value in PAPERS[name].network:
+        fitting = [spec for spec in specs if hasattr(spec, field)]
+        assert fitting
+        assert any(getattr(spec, field) != value for spec in fitting)
+    assert not PAPERS[name].sides or any(hasattr(spec, "sides") for spec in specs)
+
+
+def test_the_nearest_source_is_the_one_of_a_field():
+    recipe = replace(
+        RECIPE,
+        sources=(("optimizer", "section 1"), ("optimizer.lr", "section 2"), ("augment", "3")),
+    )
+    assert recipe.source("epochs") == "section 0"
+    assert recipe.source("optimizer") == "section 1"
+    assert recipe.source("optimizer.momentum") == "section 1"
+    assert recipe.source("optimizer.lr") == "section 2"
+    again = replace(recipe, sources=(*recipe.sources, ("optimizer.lr", "section 4")))
+    assert again.source("optimizer.lr") == "section 4"
+
+
+def test_every_family_of_imagenet_and_cifar_has_a_modern_recipe():
+    with_imagenet = {
+        architecture.name
+        for architecture in ARCHITECTURES
+        if any(variant.num_classes == 1000 for variant in architecture.variants.values())
+    }
+    with_cifar = {
+        architecture.name
+        for architecture in ARCHITECTURES
+        if any("cifar" in name for name in architecture.variants)
+    }
+    assert {name for name, found in modern.RECIPES.items() if "modern" in found} == with_imagenet
+    found = {name for name, recipes in modern.RECIPES.items() if "modern_cifar10" in recipes}
+    assert found == with_cifar
+
+
+def test_modern_recipes_have_all_the_tricks():
+    for recipes in modern.RECIPES.values():
+        for name, recipe in recipes.items():
+            assert isinstance(recipe.schedule.then, Cosine)
+            assert recipe.schedule(recipe.epochs) == pytest.approx(0)
+            assert {type(op).__name__ for op in recipe.mix} == {"Mixup", "CutMix"}
+            assert "RandAugment" in {type(op).__name__ for op in recipe.augment}
+            assert recipe.label_smoothing == 0.1
+            assert recipe.ema is not None
+            assert name not in ("imagenet", "cifar10")
+
+
 def learning_rate(recipe: Recipe, epoch: float) -> float:
     return recipe.optimizer.lr * recipe.schedule(epoch)
 
@@ -211,3 +286,40 @@ def test_resnet110_is_warmed_up_for_400_iterations():
     iterations = [0, 399, 400, 31_999, 32_000, 47_999, 48_000, 63_999]
     rates = [learning_rate(recipe, iteration / steps) for iteration in iterations]
     assert rates == pytest.approx([0.01, 0.01, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_googlenet_falls_by_4_percent_every_8_epochs():
+    recipe = PAPERS["googlenet-imagenet"]
+    assert recipe.schedule == Exponential(0.96, every=8)
+    assert recipe.sides
+    assert recipe.epochs * 1_281_167 / 32 == pytest.approx(10_000_000, rel=0.002)
+    assert learning_rate(recipe, 8) == pytest.approx(0.0096)
+
+
+def test_inception_v3_is_trained_as_sections_7_and_8_say():
+    recipe = PAPERS["inception_v3-imagenet"]
+    assert recipe.optimizer == RMSProp(
+        lr=0.045, decay=0.9, eps=1.0, weight_decay=4e-5, form="tensorflow"
+    )
+    assert recipe.schedule == Exponential(0.94, every=2)
+    assert (recipe.clip_norm, recipe.label_smoothing, recipe.sides) == (2.0, 0.1, True)
+
+
+def test_squeezenet_falls_in_a_straight_line():
+    recipe = PAPERS["squeezenet-imagenet"]
+    assert recipe.schedule == Polynomial(68)
+    assert recipe.batch_size * 170_000 / 1_281_167 == pytest.approx(68, abs=0.5)
+    assert learning_rate(recipe, 34) == pytest.approx(0.02)
+
+
+def test_efficientnet_counts_its_steps_from_the_start_of_the_warm_up():
+    recipe = PAPERS["efficientnet-imagenet"]
+    for epoch in (5, 7.3, 100, 349.9):
+        assert learning_rate(recipe, epoch) == pytest.approx(0.256 * 0.97 ** (epoch // 2.4))
+    assert learning_rate(recipe, 2.5) == pytest.approx(0.128)
+    assert PAPERS["efficientnet-imagenet_b7"].resize_shorter == 632
+
+
+def test_in_caffe_biases_do_not_decay_and_learn_twice_as_fast():
+    for name in ("alexnet-caffe", "googlenet-caffe_quick", "nin-cifar10"):
+        assert (PAPERS[name].undecayed, PAPERS[name].bias_rate) == (("biases",), 2.0)

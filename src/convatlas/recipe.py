@@ -110,8 +110,9 @@ class Recipe:
             validated, tested and kept (Polyak & Juditsky 1992); None: the weights themselves.
         resize_shorter: Test images are resized to this shorter side, then cropped to the
             network's input; None: stretched to the network's input.
-        sources: Fields by dotted name, each with the section that says so; `where` is the source
-            of all others.
+        tile: Height and width of the tiles that segmentation learns from; None: of the paper's.
+        sources: Fields by dotted name, each with the section that says so, the last one of a name
+            if there are several; `where` is the source of all others.
         deviations: What we do differently from the paper.
     """
 
@@ -132,6 +133,7 @@ class Recipe:
     balance: Literal["none", "loss", "sampling"] = "none"
     ema: float | None = None
     resize_shorter: int | None = None
+    tile: int | None = None
     sources: tuple[tuple[str, str], ...] = ()
     deviations: tuple[str, ...] = ()
 
@@ -141,6 +143,8 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.tile is not None and self.tile < 1:
+            raise InputError(f"tile must be at least 1 pixel, or null, not {self.tile!r}")
         if not 0 < self.optimizer.lr < float("inf"):
             raise InputError(f"optimizer.lr must be a positive number, not {self.optimizer.lr!r}")
         if not 0 <= self.label_smoothing < 1:

@@ -5,23 +5,26 @@ Run: convatlas train alexnet --data folder:PATH --recipe imagenet    # 59.3 % to
 
 from dataclasses import replace
 
-from convatlas.data.augment import Flip, PcaColor, RandomCrop, ScaleJitter
+from convatlas.data.augment import CenterCrop, Flip, PcaColor, RandomCrop, Resize, ScaleJitter
 from convatlas.recipe import SGD, Recipe
 from convatlas.schedules import OnPlateau, Steps
 
 _IMAGENET = Recipe(
-    where="sections 2, 4 and 5",
+    where="section 5",
     batch_size=128,
     epochs=90,
     optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4),
-    schedule=OnPlateau(factor=0.1, max_drops=3),  # cut three times
-    # section 2: the shorter side is 256; section 4.1: crops, mirrored, their colours shifted
-    augment=(ScaleJitter(256, 256), RandomCrop(), Flip(), PcaColor(std=0.1)),
+    schedule=OnPlateau(factor=0.1, max_drops=3),
+    augment=(ScaleJitter(256, 256), CenterCrop(256), RandomCrop(), Flip(), PcaColor(std=0.1)),
     resize_shorter=256,
+    sources=(
+        ("schedule.patience", "our own: the paper does not say how long it waited"),
+        ("augment", "section 2: the middle 256x256; section 4.1: crops, mirrored, other colours"),
+        ("resize_shorter", "section 2"),
+    ),
     deviations=(
         "A plateau is five epochs without a lower validation error: the paper does not say.",
-        "Crops of 227x227 come from the whole resized image; the paper first cuts its centre "
-        "256x256, then crops 224x224.",
+        "Crops are of 227x227, which is what the layers take; the paper says 224x224.",
         "Pixels lose the mean colour and are divided by its deviation; the paper subtracts the "
         "mean image.",
         "Test images are one centre crop; section 4.1 averages ten.",
@@ -34,8 +37,9 @@ RECIPES = {
     "imagenet": _IMAGENET,
     "imagenet_steps": replace(
         _IMAGENET,
-        where="sections 2, 4 and 5, with the cuts at fixed epochs",
+        where="section 5, with the cuts at fixed epochs",
         schedule=Steps(epochs=(30, 60, 80)),
+        sources=(("schedule", "our own"), *_IMAGENET.sources[1:]),
         deviations=(
             "The rate is cut after epochs 30, 60 and 80; the paper waits for a plateau.",
             *_IMAGENET.deviations[1:],
@@ -47,14 +51,16 @@ RECIPES = {
         epochs=90,  # 450,000 steps
         optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4),
         schedule=Steps(epochs=(20, 40, 60, 80)),  # each 100,000 steps
-        augment=(ScaleJitter(256, 256), RandomCrop(), Flip()),
+        undecayed=("biases",),
+        bias_rate=2.0,
+        network=(("init", "caffe"),),
+        augment=(Resize(side=256), RandomCrop(), Flip()),
         resize_shorter=256,
         deviations=(
-            "Biases learn at the rate of the weights and decay; Caffe doubles their rate and "
-            "spares them.",
-            "Images keep their proportions; Caffe stretches them to 256x256.",
+            "Test images keep their proportions; Caffe stretches them to 256x256, too.",
             "Pixels lose the mean colour and are divided by its deviation; Caffe subtracts the "
             "mean image.",
+            "Normalization is that of the network chosen: alexnet has the paper's k = 2, Caffe 1.",
         ),
     ),
 }

@@ -1,12 +1,13 @@
 """How DenseNet was trained: section 4.2.
 
-Run: convatlas train densenet_bc100_k12_cifar --data folder:PATH --recipe cifar10    # 95.49 %
+Run: convatlas train densenet_bc100_k12_cifar --data cifar10 --recipe cifar10    # 95.49 %
 """
 
 from dataclasses import replace
 
-from convatlas.data.augment import Flip, PadCrop, PcaColor, RandomCrop, ScaleJitter
+from convatlas.data.augment import Flip, PadCrop
 from convatlas.recipe import SGD, Recipe
+from convatlas.recipes.resnet import FACEBOOK_AUGMENT, FACEBOOK_SOURCE
 from convatlas.schedules import Steps
 
 _CIFAR10 = Recipe(
@@ -18,21 +19,15 @@ _CIFAR10 = Recipe(
     augment=(PadCrop(padding=4), Flip()),
 )
 
-_DROPOUT = "Dropout is an option of the network: the paper trains with dropout=0.2 here."
-
 _IMAGENET = Recipe(
     where="section 4.2, ImageNet",
     batch_size=256,
     epochs=90,
     optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True),
     schedule=Steps(epochs=(30, 60)),
-    augment=(ScaleJitter(256, 480), RandomCrop(), Flip(), PcaColor(std=0.1)),
+    augment=FACEBOOK_AUGMENT,
     resize_shorter=256,
-    deviations=(
-        "Crops of a scale-jittered image; facebook/fb.resnet.torch, which the paper follows, crops "
-        "8 % to 100 % of the area at aspect ratios of 3/4 to 4/3 and changes brightness, contrast "
-        "and saturation.",
-    ),
+    sources=(("augment", f"section 4.1: that of fb.resnet.torch ({FACEBOOK_SOURCE})"),),
 )
 
 RECIPES = {
@@ -40,17 +35,17 @@ RECIPES = {
     "cifar10_plain": replace(
         _CIFAR10,
         where='section 4.2, CIFAR without augmentation ("C10", "C100")',
+        network=(("dropout", 0.2),),
         augment=(),
-        deviations=(_DROPOUT,),
     ),
     "svhn": replace(
         _CIFAR10,
         where="section 4.2, SVHN",
         epochs=40,
         schedule=Steps(epochs=(20, 30)),  # 50 % and 75 %
+        network=(("dropout", 0.2),),
         augment=(),
         deviations=(
-            _DROPOUT,
             "Channels are normalised by mean and standard deviation; the paper divides by 255.",
         ),
     ),

@@ -3,63 +3,61 @@
 Run: convatlas train googlenet --data folder:PATH --recipe imagenet    # 89.93 % top-5 (Table 3)
 """
 
-from convatlas.data.augment import Flip, PcaColor, RandomCrop, ScaleJitter
+from convatlas.data.augment import AreaCrop, ColorJitter, Flip, PcaColor, RandomCrop, Resize
 from convatlas.recipe import SGD, Recipe
-from convatlas.schedules import Levels, Steps
+from convatlas.schedules import Exponential, Polynomial
 
-_EPOCHS = 250  # 10,000,000 iterations of 32 images (solver.prototxt)
-_QUICK_EPOCHS = 60  # 2,400,000 iterations (quick_solver.prototxt)
-_NO_SIDES = (
-    "The side classifiers are left out: the loss of a recipe sees one output. A network built with "
-    "sides=True gives theirs in forward_with_sides."
-)
+_SOLVER = "BVLC/caffe, models/bvlc_googlenet, solver.prototxt: the paper prints none"
 
 RECIPES = {
     "imagenet": Recipe(
-        where="section 6; what it leaves open: solver.prototxt of BVLC/caffe bvlc_googlenet",
-        batch_size=32,  # solver.prototxt
-        epochs=_EPOCHS,
-        optimizer=SGD(
-            lr=0.01,  # solver.prototxt
-            momentum=0.9,  # section 6
-            weight_decay=2e-4,  # solver.prototxt
+        where="section 6",
+        batch_size=32,
+        epochs=250,  # 10,000,000 iterations
+        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=2e-4),
+        schedule=Exponential(0.96, every=8),
+        augment=(
+            AreaCrop(
+                area=(0.08, 1.0),
+                aspect=(3 / 4, 4 / 3),
+                interpolations=("bilinear", "area", "nearest", "bicubic"),
+            ),
+            Flip(),
+            # Howard (2013), whom section 6 names: contrast, brightness, colour, then Krizhevsky's
+            ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5),
+            PcaColor(std=0.1),
         ),
-        schedule=Steps(epochs=tuple(range(8, _EPOCHS, 8)), factor=0.96),  # section 6
-        augment=(ScaleJitter(224, 480), RandomCrop(), Flip(), PcaColor(std=0.1)),
-        ema=0.9999,  # Polyak averaging (section 6)
+        sides=True,  # each 0.3 of the loss
+        ema=0.9999,
         resize_shorter=256,
+        sources=(
+            ("batch_size", _SOLVER),
+            ("epochs", _SOLVER),
+            ("optimizer", _SOLVER),
+            ("optimizer.momentum", "section 6"),
+            ("augment", "section 6; photometry: Howard 2013 (1312.5402)"),
+            ("sides", "section 5: weight 0.3, dropped afterwards"),
+            ("ema", "section 6: Polyak averaging; the decay is our own"),
+            ("resize_shorter", "section 7: the smallest of its four scales"),
+        ),
         deviations=(
-            _NO_SIDES,
-            "Crops keep their proportions and show 22 to 100 % of a square image; section 6: 8 to "
-            "100 %, in proportions from 3:4 to 4:3.",
-            "Colours are shifted as in Krizhevsky et al. 2012; section 6 distorts them as Howard "
-            "(2013) does.",
             "The average forgets old weights exponentially; section 6 names Polyak averaging "
             "without a window.",
-            "One process; section 6: asynchronous, on many machines.",
+            "One machine, or several in step; section 6: many, asynchronous.",
             "Test images are one centre crop; section 7 averages 144.",
         ),
     ),
     "caffe_quick": Recipe(
         where="BVLC/caffe, models/bvlc_googlenet: 68.7 % top-1, 88.9 % top-5, one crop",
         batch_size=32,
-        epochs=_QUICK_EPOCHS,
+        epochs=60,  # 2,400,000 iterations
         optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=2e-4),
-        # (1 - progress) ^ 0.5, one step an epoch
-        schedule=Levels(
-            until=tuple(float(epoch + 1) for epoch in range(_QUICK_EPOCHS)),
-            factors=tuple(
-                (1 - (epoch + 0.5) / _QUICK_EPOCHS) ** 0.5 for epoch in range(_QUICK_EPOCHS)
-            ),
-        ),
-        augment=(ScaleJitter(256, 256), RandomCrop(), Flip()),
+        schedule=Polynomial(epochs=60, power=0.5),
+        undecayed=("biases",),
+        bias_rate=2.0,
+        augment=(Resize(side=256), RandomCrop(), Flip()),
+        sides=True,
         resize_shorter=256,
-        deviations=(
-            _NO_SIDES,
-            "The rate falls once an epoch; Caffe's falls at every step.",
-            "Biases learn at the rate of the weights and decay; Caffe doubles their rate and "
-            "spares them.",
-            "Images keep their proportions; Caffe stretches them to 256x256.",
-        ),
+        deviations=("Test images keep their proportions; Caffe stretches them to 256x256, too.",),
     ),
 }

@@ -1,38 +1,45 @@
-"""How Inception-v3 was trained: sections 7 and 8.
+"""How Inception-v3 was trained: sections 4, 7 and 8.
 
 Run: convatlas train inception_v3 --data folder:PATH --recipe imagenet    # 78.8 % (Table 3)
 """
 
-from convatlas.data.augment import Flip, RandomCrop, ScaleJitter
+from convatlas.data.augment import AreaCrop, ColorJitter, Flip
 from convatlas.recipe import Recipe, RMSProp
-from convatlas.schedules import Steps
+from convatlas.schedules import Exponential
 
-_EPOCHS = 100  # section 8
+TF_SLIM = "tensorflow/models, slim: preprocessing/inception_preprocessing.py"
+
+# light, contrast, saturation and hue of TF-slim, which adds up to 32/255 of light
+DISTORTED = (
+    AreaCrop(),
+    Flip(),
+    ColorJitter(brightness=32 / 255, contrast=0.5, saturation=0.5, hue=0.2),
+)
 
 RECIPES = {
     "imagenet": Recipe(
-        where="sections 7 and 8; weight decay and averaging: the authors' TF-slim",
-        batch_size=32,  # of each replica (section 8)
-        epochs=_EPOCHS,
-        optimizer=RMSProp(
-            lr=0.045,  # section 8
-            decay=0.9,  # section 8
-            eps=1.0,  # section 8
-            weight_decay=4e-5,  # TF-slim, nets/inception_v3.py
+        where="section 8",
+        batch_size=32,  # of each of 50 replicas
+        epochs=100,
+        optimizer=RMSProp(lr=0.045, decay=0.9, eps=1.0, weight_decay=4e-5, form="tensorflow"),
+        schedule=Exponential(0.94, every=2),
+        augment=DISTORTED,
+        label_smoothing=0.1,
+        sides=True,
+        clip_norm=2.0,
+        ema=0.9999,
+        resize_shorter=342,  # then the centre 299x299, that is 87.5 %
+        sources=(
+            ("optimizer.weight_decay", "tensorflow/models, slim: nets/inception_v3.py"),
+            ("augment", TF_SLIM),
+            ("label_smoothing", "section 7"),
+            ("sides", "section 4: one, with batch norm; its weight: TF-slim"),
+            ("ema", "section 8: an average over time; its decay: TF-slim"),
+            ("resize_shorter", TF_SLIM),
         ),
-        schedule=Steps(epochs=tuple(range(2, _EPOCHS, 2)), factor=0.94),  # section 8
-        augment=(ScaleJitter(299, 640), RandomCrop(), Flip()),
-        label_smoothing=0.1,  # section 7
-        ema=0.9999,  # section 8: an average over time; its decay: TF-slim
-        resize_shorter=342,  # then the centre 299x299, that is 87.5 % (TF-slim)
         deviations=(
-            "The side classifier is left out: the loss of a recipe sees one output. A network "
-            "built with sides=True gives its logits in forward_with_sides.",
-            "Gradients are not clipped; section 8 clips them at 2.0.",
-            "One process; section 8: 50 replicas, asynchronous.",
-            "RMSProp adds eps outside the root; TensorFlow's adds it inside.",
-            "Crops keep their proportions and their colours, and show 22 to 100 % of a square "
-            "image; the paper takes those of GoogLeNet.",
+            "One machine, or several in step; section 8: 50 replicas, asynchronous.",
+            "Light is multiplied in the distortions; TF-slim adds it.",
         ),
     ),
 }

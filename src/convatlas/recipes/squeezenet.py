@@ -3,33 +3,30 @@
 Run: convatlas train squeezenet1_0 --data folder:PATH --recipe imagenet    # 57.5 % top-1 (Table 3)
 """
 
-from convatlas.data.augment import RandomCrop, ScaleJitter
+from convatlas.data.augment import RandomCrop, Resize
 from convatlas.recipe import SGD, Recipe
-from convatlas.schedules import Levels
+from convatlas.schedules import Polynomial
 
-_EPOCHS = 68  # 170,000 iterations of 512 images (solver.prototxt)
+_SOLVER = "forresti/SqueezeNet, SqueezeNet_v1.0/solver.prototxt"
+_NETWORK = "forresti/SqueezeNet, SqueezeNet_v1.0/train_val.prototxt"
 
 RECIPES = {
     "imagenet": Recipe(
-        where="section 3.3.1; solver.prototxt and train_val.prototxt of forresti/SqueezeNet",
-        batch_size=512,  # 32 images, 16 times before each step (solver.prototxt)
-        epochs=_EPOCHS,
-        optimizer=SGD(
-            lr=0.04,  # section 3.3.1
-            momentum=0.9,  # solver.prototxt
-            weight_decay=2e-4,  # solver.prototxt
+        where=_SOLVER,
+        batch_size=512,  # 32 images, 16 times before each step
+        epochs=68,  # 170,000 iterations
+        optimizer=SGD(lr=0.04, momentum=0.9, weight_decay=2e-4),
+        schedule=Polynomial(epochs=68),
+        augment=(Resize(side=256), RandomCrop()),  # no mirror images
+        resize_shorter=256,  # then the centre 227x227
+        sources=(
+            ("optimizer.lr", "section 3.3.1"),
+            ("schedule", "section 3.3.1: falls linearly"),
+            ("augment", _NETWORK),
+            ("resize_shorter", _NETWORK),
         ),
-        # from 1 to 0 in a straight line (section 3.3.1), one step an epoch
-        schedule=Levels(
-            until=tuple(float(epoch + 1) for epoch in range(_EPOCHS)),
-            factors=tuple(1 - (epoch + 0.5) / _EPOCHS for epoch in range(_EPOCHS)),
-        ),
-        augment=(ScaleJitter(256, 256), RandomCrop()),  # no mirror images (train_val.prototxt)
-        resize_shorter=256,  # then the centre 227x227 (train_val.prototxt)
         deviations=(
-            "The rate falls once an epoch, by 1/68 of its start; the authors' falls at every step.",
-            "The shorter side is brought to 256 pixels; the authors' database is stretched to "
-            "256x256.",
+            "Test images keep their proportions; the authors' database is stretched to 256x256.",
         ),
     ),
 }

@@ -158,7 +158,7 @@ def _amount(value: Any, quantity: str) -> str:
 
 def settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Give the fields of a recipe as people read them, without its texts."""
-    texts = ("kind", "where", "deviations")
+    texts = ("kind", "where", "sources", "deviations")
     return [(_spoken(name), readable(v)) for name, v in recipe.items() if name not in texts]
 
 
@@ -187,6 +187,10 @@ def reproduce(config: Mapping[str, Any]) -> str:
         command += ["--root", config["root"]]
     if config.get("recipe_name"):
         command += ["--recipe", config["recipe_name"]]
+    network = dict(config["recipe"].get("network", ()))
+    for field, value in config.get("overrides", {}).items():
+        if field not in network or network[field] != value:
+            command += ["--net", f"{field}={value}"]
     command += [*_changes(config), "--seed", str(config["seed"])]
     return shlex.join(command)
 
