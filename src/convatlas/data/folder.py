@@ -9,12 +9,11 @@ import numpy as np
 from PIL import Image
 
 from convatlas.data.card import IMAGENET_MEAN, IMAGENET_STD, DataCard, Source
+from convatlas.data.dealing import dealt, held_out
 from convatlas.data.images import read_image
-from convatlas.data.splits import stratified_order
 from convatlas.errors import FileError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-HELD_OUT = 0.1  # part of a training set that is kept for validation, and of a whole for testing
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +40,18 @@ class FolderSplit:
             FileError: It can't be read.
         """
         return read_image(self.folder / self.files[i])
+
+    def content(self, i: int) -> bytes:
+        """Give the bytes of file `i`.
+
+        Raises:
+            FileError: It can't be read.
+        """
+        path = self.folder / self.files[i]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise FileError(f"can't read {path}: {error.strerror or error}") from error
 
     def label(self, i: int) -> int:
         """Give the class of picture `i`."""
@@ -79,32 +90,31 @@ def open_folder(folder: Path, seed: int = 0) -> Source:
     """
     _check_name(folder)
     inside = _folders(folder)
-    held_out = [name for name in ("val", "test") if name in inside]
+    others_inside = [name for name in ("val", "test") if name in inside]
     if "train" not in inside:
-        if held_out == inside and inside:
-            raise FileError(f"{folder} has {held_out[0]}/ but no train/")
+        if others_inside == inside and inside:
+            raise FileError(f"{folder} has {others_inside[0]}/ but no train/")
         classes, whole = _scan(folder, "", inside, least=2)
-        return Source(_card(folder, classes), *_dealt(folder, whole, seed))
-    if not held_out:
+        return Source(picture_card(folder, classes), *dealt(whole, seed, folder))
+    if not others_inside:
         raise FileError(f"{folder} has train/ but neither val/ nor test/")
     classes, train = _scan(folder, "train", _folders(folder / "train"), least=2)
     others = []
-    for name in held_out:
+    for name in others_inside:
         other_classes, split = _scan(folder, name, _folders(folder / name), least=1)
         _check_same(folder, classes, name, other_classes)
         others.append(split)
     if len(others) == 1:
-        order = stratified_order(train.labels, seed)
-        cut = len(order) - max(1, round(HELD_OUT * len(order)))
-        others.insert(0, train.part(order[cut:]))
-        train = train.part(order[:cut])
-    return Source(_card(folder, classes), train, *others)
+        train, val = held_out(train, seed)
+        others.insert(0, val)
+    return Source(picture_card(folder, classes), train, *others)
 
 
-def _card(folder: Path, classes: list[str]) -> DataCard:
+def picture_card(place: Path, classes: Sequence[str], kind: str = "folder") -> DataCard:
+    """Describe pictures of any size, of which no more is known than where they lie."""
     return DataCard(
-        name=f"folder:{folder}",
-        title=folder.resolve().name,
+        name=f"{kind}:{place}",
+        title=place.resolve().name,
         classes=tuple(classes),
         channels=3,
         image_size=None,
@@ -194,21 +204,3 @@ def _check_same(folder: Path, train: list[str], name: str, other: list[str]) -> 
         parts.append(f"train/ lacks {', '.join(extra)}")
     if parts:
         raise FileError(f"the classes in {folder} differ: {'; '.join(parts)}")
-
-
-def _dealt(folder: Path, whole: FolderSplit, seed: int) -> list[FolderSplit]:
-    """Deal each class out, so that even a small one is tested."""
-    order = stratified_order(whole.labels, seed)
-    labels = np.asarray(whole.labels)[order]
-    hands: list[list[np.ndarray]] = [[], [], []]
-    for label in np.unique(labels):
-        members = order[labels == label]
-        test = max(1, round(HELD_OUT * len(members)))
-        val = test if len(members) > 2 else 0
-        cuts = [len(members) - val - test, len(members) - test]
-        for hand, part in zip(hands, np.split(members, cuts), strict=True):
-            hand.append(part)
-    train, val, test = (whole.part(np.concatenate(hand)) for hand in hands)
-    if not len(val):
-        raise FileError(f"no class in {folder} has 3 pictures: none are left for validation")
-    return [train, val, test]

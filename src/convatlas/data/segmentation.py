@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from convatlas.data.card import DataCard
-from convatlas.data.folder import HELD_OUT
+from convatlas.data.dealing import HELD_OUT
 from convatlas.data.images import read_image
 from convatlas.data.masks import name_classes, present, read_values, to_classes
 from convatlas.data.pairs import Pair, find_pairs, find_places, refuse_sizes
