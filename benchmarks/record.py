@@ -1,0 +1,78 @@
+"""How every benchmark keeps what it found: with date, machine, versions and commit."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from convatlas.files import write_text
+
+RESULTS = Path(__file__).resolve().parent / "results"
+PACKAGES = ("torch", "numpy", "pillow", "torchvision", "timm", "openvino", "onnxruntime")
+
+
+def write_record(name: str, rows: Any, **more: Any) -> Path:
+    """Write `rows` to results/<date>-<machine>-<name>.json and give its path.
+
+    Args:
+        name: Of the benchmark.
+        rows: What was measured; JSON.
+        more: What else a reader should know, such as the versions of a peer's environment.
+    """
+    path = RESULTS / f"{date.today()}-{machine_name()}-{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    record = {"benchmark": name, **stamp(), **more, "rows": rows}
+    write_text(path, json.dumps(record, indent=2) + "\n")
+    return path
+
+
+def stamp() -> dict[str, Any]:
+    """Give date, machine, versions and commit of this run."""
+    return {
+        "date": str(date.today()),
+        "machine": {
+            "name": machine_name(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+        "commit": _commit(),
+    }
+
+
+def machine_name() -> str:
+    """Name the kind of machine, not the machine: "2-cores-x86_64"."""
+    return f"{os.cpu_count()}-cores-{platform.machine()}"
+
+
+def processor() -> str:
+    """Give the processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    """Give the commit, marked where the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    place = Path(__file__).parent
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, check=False)
+    return done.stdout.strip() or "unknown"
