@@ -52,8 +52,8 @@ def _key() -> str:
 
 
 def _code(package: Traversable) -> list[Traversable]:
-    files = [package / "card.py", package / "layers.py", package / "catalog.py"]
-    for room in ("architectures", "analysis"):
+    files = [package / "card.py", package / "catalog.py"]
+    for room in ("layers", "architectures", "analysis"):
         files += [file for file in (package / room).iterdir() if file.name.endswith(".py")]
     return files
 
