@@ -13,7 +13,7 @@ from convatlas.errors import InputError, unknown
 
 __all__ = ["FORMS", "DataCard", "Source", "Split", "open_source"]
 
-FORMS = ("digits", "mnist", "fashion-mnist", "folder:PATH")
+FORMS = ("digits", "mnist", "fashion-mnist", "folder:PATH", "segmentation:PATH")
 
 
 def open_source(
@@ -22,7 +22,7 @@ def open_source(
     """Open a source of images.
 
     Args:
-        text: One of `FORMS`.
+        text: One of `FORMS`, but for images and masks, which `open_segmentation` opens.
         root: Where the files of the source lie; None: the cache, into which MNIST and
             Fashion-MNIST are downloaded, and the working directory for a folder.
         seed: Of the split of a folder that has none of its own. It isn't the seed of a run: a
@@ -31,6 +31,7 @@ def open_source(
 
     Raises:
         UnknownNameError: There is no such source; the message names the nearest.
+        InputError: No path, or one of images and masks.
         FileError: Its files are missing, damaged or not what they should be.
     """
     match text.partition(":"):
@@ -48,4 +49,9 @@ def open_source(
             if not path:
                 raise InputError("folder: takes a path, such as folder:my/pictures")
             return open_folder((root or Path()) / Path(path).expanduser(), seed)
+        case ("segmentation", ":", _):
+            raise InputError(
+                f"{text} has masks instead of labels: convatlas train, evaluate and segment take "
+                "it, with unet or unet_padded"
+            )
     raise unknown("data source", text, FORMS)
