@@ -5,7 +5,7 @@ line prints that line and exits with 2; any other exception is a defect of conva
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -40,3 +40,9 @@ def suggest(name: str, allowed: Iterable[str]) -> str:
         return f"; did you mean: {', '.join(near)}?"
     shown = ", ".join(allowed[:12]) + (", ..." if len(allowed) > 12 else "")
     return f"; there are: {shown}" if allowed else ""
+
+
+def first_few(names: Sequence[str], count: int = 3) -> str:
+    """List the first few names and say how many more there are."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

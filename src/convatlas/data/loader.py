@@ -5,6 +5,7 @@ Not on the number of workers, nor on where a resumed epoch begins: the order is 
 """
 
 from collections.abc import Iterator, Sequence, Sized
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from convatlas.data.reader import Reader
 from convatlas.data.splits import Split
 from convatlas.data.tolerant import TolerantSplit
 from convatlas.data.workers import fetch
-from convatlas.errors import InputError, UserError
+from convatlas.errors import InputError, UserError, first_few
 
 
 class Batch(NamedTuple):
@@ -126,9 +127,14 @@ def part_of(batch: np.ndarray, number: int, parts: int) -> np.ndarray:
     return np.array_split(batch, parts, axis=-1)[number]
 
 
+def _named(split: Split, part: np.ndarray) -> str:
+    return first_few([split.name(i) for i in part[0].tolist()])
+
+
 def _finished(reader: Reader, parts: list[np.ndarray], workers: int) -> Iterator[Batch]:
     labels = torch.tensor(reader.split.labels, dtype=torch.int64)
-    results = fetch(reader, parts, workers) if workers else map(reader, parts)
+    named = partial(_named, reader.split)
+    results = fetch(reader, parts, workers, named) if workers else map(reader, parts)
     for (indices, _), pixels in zip(parts, results, strict=True):
         which = torch.from_numpy(indices.copy())
         yield Batch(reader.preprocessing.normalized(pixels.numpy()), labels[which], which)

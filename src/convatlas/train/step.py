@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.data.loader import Batch
-from convatlas.errors import UserError
+from convatlas.errors import UserError, first_few
 from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.events import Notice, Progress, ignore
 from convatlas.train.memory import MemoryShortError, is_out_of_memory, within_memory
@@ -139,7 +139,7 @@ def _diverged(
     names = _names(lesson, blamed)
     return DivergedError(
         f"{found} became {value} in step {state.step + 1} (epoch {len(state.records) + 1}) at a "
-        f"learning rate of {lesson.rate:g}, with the images {_first(names)}; "
+        f"learning rate of {lesson.rate:g}, with the images {first_few(names, 5)}; "
         "try a lower optimizer.lr",
         names,
     )
@@ -151,11 +151,6 @@ def _names(lesson: Lesson, blamed: bool) -> list[str]:
     found = lesson.ranks.gathered((blamed, own))
     nobody = not any(guilty for guilty, _ in found)
     return [name for guilty, names in found if guilty or nobody for name in names]
-
-
-def _first(names: Sequence[str], count: int = 5) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
 
 
 def _accumulate(
