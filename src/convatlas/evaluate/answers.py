@@ -76,23 +76,30 @@ class Answerer:
         """
         return self._combined(_drawn(image, self.protocol, self.preprocessing), batch_size)
 
-    def through(self, split: Split, batch_size: int, workers: int) -> Iterator[Answers]:
+    def through(
+        self, split: Split, batch_size: int, workers: int, part: tuple[int, int] = (0, 1)
+    ) -> Iterator[Answers]:
         """Go through a split once, in order.
 
         Args:
             split: Images and labels.
             batch_size: Views at a time; the answers don't depend on it but for rounding.
             workers: Processes that read images.
+            part: (1, 4): only the second of four parts, for processes that share the images.
         """
         if isinstance(self.protocol, Center):  # the loader keeps small images it has resized
-            for batch in batches(split, self.preprocessing, batch_size, workers=workers):
+            stream = batches(split, self.preprocessing, batch_size, workers=workers, part=part)
+            for batch in stream:
+                if not len(batch.labels):
+                    continue  # the last batch has too few images for all parts
                 found = self._logits(batch.images).log_softmax(dim=1)
                 yield Answers(found, batch.labels, batch.indices)
             return
         reader = _Views(split, self.protocol, self.preprocessing)
-        chunks = [np.array([i]) for i in range(len(split))]
+        which = range(part[0], len(split), part[1])
+        chunks = [np.array([i]) for i in which]
         stream = fetch(reader, chunks, workers) if workers else map(reader, chunks)
-        for i, stacks in enumerate(stream):
+        for i, stacks in zip(which, stream, strict=True):
             found = self._combined(stacks, batch_size)
             yield Answers(found[None], torch.tensor([split.label(i)]), torch.tensor([i]))
 

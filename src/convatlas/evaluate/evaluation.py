@@ -15,8 +15,9 @@ from convatlas.evaluate.answers import Answerer, Answers, Precision, log_mean
 from convatlas.evaluate.comparison import Comparison, compare
 from convatlas.evaluate.protocols import CENTER, ViewProtocol
 from convatlas.evaluate.result import Evaluation, Prediction
+from convatlas.evaluate.sharing import UNSHARED, Sharing
 from convatlas.evaluate.spread import Spread, spread
-from convatlas.evaluate.tally import Tally
+from convatlas.evaluate.tally import Counted, Tally
 
 __all__ = ["Evaluation", "GroupEvaluation", "Prediction", "evaluate", "evaluate_ensemble"]
 
@@ -32,6 +33,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     protocol: ViewProtocol = CENTER,
     precision: Precision = "float32",
+    sharing: Sharing = UNSHARED,
 ) -> Evaluation:
     """Show each image of `split` to `model` and compare its answers with the labels.
 
@@ -46,6 +48,7 @@ def evaluate(
         progress: Called after each batch with the batches done and the batches in all.
         protocol: Which views of an image are shown, and what is averaged.
         precision: `bf16` runs the network in automatic mixed precision.
+        sharing: The processes that share the images; each gets the evaluation of all of them.
 
     Raises:
         InputError: An empty split, a label outside the classes, as many logits as there are not
@@ -54,10 +57,16 @@ def evaluate(
     tally = Tally(split, classes)
     answerer = Answerer(model, preprocessing, protocol, precision)
     total = answerer.steps(split, batch_size)
-    for done, answers in enumerate(answerer.through(split, batch_size, workers), start=1):
-        tally.add(answers)
-        if progress is not None:
-            progress(done, total)
+
+    def count(part: tuple[int, int]) -> Counted:
+        stream = answerer.through(split, batch_size, workers, part)
+        for done, answers in enumerate(stream, start=1):
+            tally.add(answers)
+            if progress is not None:
+                progress(done, total)
+        return tally.counted
+
+    tally.counted = Counted.merged(sharing.together(count))
     return tally.result()
 
 

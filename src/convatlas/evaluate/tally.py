@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,12 +21,33 @@ from convatlas.evaluate.metrics import (
 from convatlas.evaluate.result import Evaluation, Prediction
 
 
+@dataclass(slots=True)
+class Counted:
+    """Images that were counted.
+
+    Attributes:
+        predictions: One for each.
+        brier: Sum of their Brier scores.
+    """
+
+    predictions: list[Prediction] = field(default_factory=list)
+    brier: float = 0.0
+
+    @classmethod
+    def merged(cls, parts: Sequence["Counted"]) -> "Counted":
+        """Put together what several processes have counted, in the order of the split."""
+        predictions = [prediction for part in parts for prediction in part.predictions]
+        predictions.sort(key=lambda prediction: prediction.index)
+        return cls(predictions, sum(part.brier for part in parts))
+
+
 class Tally:
     """What is known so far of a network on a split.
 
     Attributes:
         split: Where the images come from.
         classes: Names, in the order of the logits.
+        counted: The images so far.
     """
 
     def __init__(self, split: Split, classes: Sequence[str]) -> None:
@@ -35,8 +57,7 @@ class Tally:
             InputError: The split is empty, or a label is outside the classes.
         """
         self.split, self.classes = split, tuple(classes)
-        self._found: list[Prediction] = []
-        self._brier = 0.0
+        self.counted = Counted()
         _check_labels(split, len(self.classes))
 
     def add(self, answers: Answers) -> None:
@@ -51,12 +72,12 @@ class Tally:
                 f"the network gives {tuple(found.shape)} for {len(labels)} images; "
                 f"{len(self.classes)} classes need ({len(labels)}, {len(self.classes)})"
             )
-        self._found += self._predictions(answers)
-        self._brier += float(brier_scores(found.exp(), labels).sum())
+        self.counted.predictions += self._predictions(answers)
+        self.counted.brier += float(brier_scores(found.exp(), labels).sum())
 
     def result(self) -> Evaluation:
         """Give the evaluation of all images that were counted."""
-        found, classes = self._found, self.classes
+        found, classes = self.counted.predictions, self.classes
         places = torch.tensor([p.rank for p in found])
         labels, predicted = ([getattr(p, key) for p in found] for key in ("label", "predicted"))
         confusion = confusion_matrix(torch.tensor(labels), torch.tensor(predicted), len(classes))
@@ -65,7 +86,7 @@ class Tally:
             top1_accuracy=top_k_accuracy(places, 1),
             top5_accuracy=top_k_accuracy(places, min(5, len(classes))),
             loss=sum(p.loss for p in found) / len(found),
-            brier=self._brier / len(found),
+            brier=self.counted.brier / len(found),
             calibration=calibrate([p.probability for p in found], [p.rank == 0 for p in found]),
             count=len(found),
             per_class=dict(zip(_distinct(classes), class_accuracies(confusion), strict=True)),

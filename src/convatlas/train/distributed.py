@@ -109,6 +109,15 @@ class Ranks:
                 for buffer in model.buffers():
                     dist.broadcast(buffer, src=0)
 
+    def together(self, call: Callable[[tuple[int, int]], T]) -> list[T]:
+        """Call something with each process's `part`, and give what it gave in all of them.
+
+        Raises:
+            UserError: As `all_or_none` does.
+            FailedElsewhereError: As `all_or_none` does.
+        """
+        return self.gathered(self.all_or_none(lambda: call(self.part)))
+
     def by_first(self, call: Callable[[], T]) -> T:
         """Call something in the first process only, and give its result to all.
 
