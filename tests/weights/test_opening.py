@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import convatlas as ca
-from convatlas.data.imagenet import imagenet_classes, imagenet_synsets
+from convatlas.data.imagenet_names import imagenet_classes, imagenet_synsets
 from convatlas.errors import FileError, InputError, UnknownNameError
 from convatlas.weights.convert import export_state_dict
 from convatlas.weights.opening import guess_source, open_model

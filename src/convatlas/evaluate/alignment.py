@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from convatlas.data.imagenet import imagenet_classes, imagenet_synsets
+from convatlas.data.imagenet_names import imagenet_classes, imagenet_synsets
 from convatlas.data.sources import Split
 from convatlas.errors import InputError
 
@@ -40,9 +40,10 @@ class Relabelled:
 def aligned(split: Split, given: Sequence[str], trained: Sequence[str]) -> Split:
     """Give a split the labels of a network that knows all of its classes.
 
-    Every class of the data must be one of the network's, by its name; for the 1,000 classes of
-    ImageNet the synset will do, after which the official folders are called. The network may know
-    more: it still answers with any of its classes.
+    Every class of the data must be one of the network's, by its name. The 1,000 classes of ImageNet
+    are also known by all names of their synsets at once, and by the numbers of these, after which
+    the official folders are called. The network may know more: it still answers with any of its
+    classes.
 
     Args:
         split: Images and labels.
@@ -52,7 +53,7 @@ def aligned(split: Split, given: Sequence[str], trained: Sequence[str]) -> Split
     Raises:
         InputError: A class that the network does not know, or knows twice.
     """
-    if tuple(given) == tuple(trained):
+    if tuple(given) == tuple(trained) or (_are_imagenet(given) and _are_imagenet(trained)):
         return split
     numbers = _numbers(trained)
     unknown = [(i, name) for i, name in enumerate(given) if name not in numbers]
@@ -79,6 +80,11 @@ def _numbers(trained: Sequence[str]) -> dict[str, int | None]:
     numbers: dict[str, int | None] = {}
     for i, name in enumerate(trained):
         numbers[name] = None if name in numbers else i
-    if tuple(trained) == imagenet_classes():
+    if _are_imagenet(trained):
         numbers |= {synset: i for i, synset in enumerate(imagenet_synsets())}
     return numbers
+
+
+def _are_imagenet(classes: Sequence[str]) -> bool:
+    """Say whether these are all classes of ImageNet: "tench", or "tench, Tinca tinca"."""
+    return tuple(name.partition(",")[0].strip() for name in classes) == imagenet_classes()

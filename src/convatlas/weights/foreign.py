@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from convatlas.catalog import build, build_meta
-from convatlas.data.imagenet import imagenet_classes
+from convatlas.data.imagenet_names import imagenet_classes
 from convatlas.errors import FileError
 from convatlas.weights.convert import convert
 from convatlas.weights.fitting import WeightsWarning, axes_of_sizes, fill

@@ -1,0 +1,99 @@
+"""`convatlas visualize`, called as a user calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import convatlas as ca
+
+
+def test_visualize_draws_a_picture(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "new folder" / "cam.png"
+    ended = call("visualize", "gradcam", run_folder, pictures[0], "--out", out)
+    assert ended.code == 0
+    assert ended.out == f"{out}\n"
+    with Image.open(out) as drawn:
+        assert drawn.format == "PNG"
+        assert min(drawn.size) > 400
+        colours = drawn.convert("RGB").getcolors(maxcolors=10**6)
+    assert colours is not None
+    assert len(colours) > 500
+    assert [path.name for path in out.parent.iterdir()] == ["cam.png"]
+
+
+def test_visualize_names_its_picture_after_the_image(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = call("visualize", "gradcam", run_folder, pictures[1])
+    assert ended.out == "digit 1-gradcam.png\n"
+    assert (tmp_path / "digit 1-gradcam.png").is_file()
+
+
+def test_a_label_is_a_name_or_an_index(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    model, metadata = ca.load(run_folder)
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "9"]
+    ca.save(model, tmp_path / "m.safetensors", metadata | {"classes": names})
+
+    def drawn(label: str, layer: str = "stages.stage3") -> dict:
+        out = tmp_path / "cam.png"
+        options = ["--label", label, "--layer", layer, "--out", out, "--json"]
+        return json.loads(
+            call("visualize", "gradcam", tmp_path / "m.safetensors", pictures[0], *options).out
+        )
+
+    by_name = drawn("three")
+    assert by_name["label"] == 3
+    assert by_name == drawn("3")
+    assert drawn("9")["name"] == "9"
+    assert drawn("9", "stem")["layer"] == "stem"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["gradcamm", "MODEL", "IMAGE"], "no method named 'gradcamm'; did you mean: gradcam?"),
+        (["gradcam", "MODEL"], "gradcam needs an image"),
+        (["gradcam", "MODEL", "IMAGE", "--layer", "stages.stage"], "did you mean: stages.stage"),
+        (["gradcam", "MODEL", "IMAGE", "--label", "10"], "no class named '10'"),
+        (["gradcam", "MODEL", "IMAGE", "--label", "-1"], "no class named '-1'"),
+        (["gradcam", "MODEL", "IMAGE", "--out", "cam.jpg"], "must end in .png"),
+        (["gradcam", "MODEL", "gone.png"], "gone.png"),
+        (["gradcam", "MODEL", "IMAGE", "--layer", "head.fc"], "not maps"),
+    ],
+)
+def test_visualize_says_what_is_wrong_in_one_line(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch, args, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"MODEL": str(run_folder), "IMAGE": str(pictures[0])}
+    ended = call("visualize", *(given.get(arg, arg) for arg in args))
+    assert ended.code == 2
+    assert message in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_cant_be_written_is_one_line(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "folder").write_text("a file where a folder should be")
+    ended = call(
+        "visualize", "gradcam", run_folder, pictures[0], "--out", tmp_path / "folder" / "x.png"
+    )
+    assert ended.code == 2
+    assert "can't write" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "visualize"])
+def test_help_shows_an_example(call, verb: str) -> None:
+    ended = call(verb, "--help")
+    assert ended.code == 0
+    assert f"Example: convatlas {verb} " in ended.out
