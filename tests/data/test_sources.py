@@ -25,7 +25,10 @@ def test_opens_by_name():
         ("digit", "no data source named 'digit'; did you mean: digits"),
         ("MNIST", "no data source named 'MNIST'"),
         ("fashion_mnist", "did you mean: fashion-mnist"),
-        ("", "there are: digits, mnist, fashion-mnist, folder:PATH"),
+        (
+            "",
+            "there are: digits, mnist, fashion-mnist, cifar10, cifar100, folder:PATH, imagenet",
+        ),
         ("digits:8", "no data source named 'digits:8'"),
         ("folders:/tmp", "did you mean: folder:PATH"),
     ],

@@ -89,7 +89,7 @@ def open_folder(folder: Path, seed: int = 0) -> Source:
         FileError: There is no such folder, or its classes can't be learnt from.
     """
     _check_name(folder)
-    inside = _folders(folder)
+    inside = folders(folder)
     others_inside = [name for name in ("val", "test") if name in inside]
     if "train" not in inside:
         if others_inside == inside and inside:
@@ -98,10 +98,10 @@ def open_folder(folder: Path, seed: int = 0) -> Source:
         return Source(picture_card(folder, classes), *dealt(whole, seed, folder))
     if not others_inside:
         raise FileError(f"{folder} has train/ but neither val/ nor test/")
-    classes, train = _scan(folder, "train", _folders(folder / "train"), least=2)
+    classes, train = _scan(folder, "train", folders(folder / "train"), least=2)
     others = []
     for name in others_inside:
-        other_classes, split = _scan(folder, name, _folders(folder / name), least=1)
+        other_classes, split = _scan(folder, name, folders(folder / name), least=1)
         _check_same(folder, classes, name, other_classes)
         others.append(split)
     if len(others) == 1:
@@ -127,7 +127,12 @@ def picture_card(place: Path, classes: Sequence[str], kind: str = "folder") -> D
     )
 
 
-def _folders(folder: Path) -> list[str]:
+def folders(folder: Path) -> list[str]:
+    """Name the folders inside, sorted; those whose names begin with a dot are passed over.
+
+    Raises:
+        FileError: There is no such folder, or it is empty.
+    """
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError as error:
@@ -145,7 +150,7 @@ def _scan(
     place = folder / split
     for name in classes:
         _check_name(place / name)
-    found = {name: _pictures(folder, place / name) for name in classes}
+    found = {name: pictures(folder, place / name) for name in classes}
     if not any(found.values()):
         raise FileError(
             f"{place} has no pictures in class folders (files that end in {', '.join(EXTENSIONS)})"
@@ -162,7 +167,15 @@ def _scan(
     return classes, FolderSplit(folder, files, labels)
 
 
-def _pictures(folder: Path, start: Path) -> list[str]:
+def pictures(folder: Path, start: Path) -> list[str]:
+    """Find the files below `start` that are pictures by their names.
+
+    Returns:
+        Their paths below `folder`, sorted.
+
+    Raises:
+        FileError: A folder can't be read, or a name is not UTF-8.
+    """
     found, seen = [], set()
     for place, folders, files in os.walk(start, followlinks=True, onerror=_refuse):
         real = Path(place).resolve()

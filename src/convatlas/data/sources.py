@@ -1,5 +1,6 @@
 """Where images come from: a name such as "digits", or a folder of pictures."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from convatlas.data.card import DataCard, Source
@@ -7,13 +8,30 @@ from convatlas.data.cifar import CIFAR10, CIFAR100, open_cifar
 from convatlas.data.digits import open_digits
 from convatlas.data.download import Progress
 from convatlas.data.folder import open_folder
+from convatlas.data.imagenet import open_imagenet
 from convatlas.data.mnist import FASHION_MNIST, MNIST, open_idx
 from convatlas.data.splits import Split
+from convatlas.data.table import open_table
 from convatlas.errors import InputError, unknown
 
 __all__ = ["FORMS", "DataCard", "Source", "Split", "open_source"]
 
-FORMS = ("digits", "mnist", "fashion-mnist", "folder:PATH", "segmentation:PATH")
+_PATHS: dict[str, tuple[str, Callable[[Path, int], Source]]] = {
+    "folder": ("folder:my/pictures", open_folder),
+    "imagenet": ("imagenet:my/imagenet", open_imagenet),
+    "csv": ("csv:my/pictures.csv", open_table),
+}
+
+FORMS = (
+    "digits",
+    "mnist",
+    "fashion-mnist",
+    "cifar10",
+    "cifar100",
+    "folder:PATH",
+    "imagenet:PATH",
+    "csv:FILE",
+)
 
 
 def open_source(
@@ -22,36 +40,32 @@ def open_source(
     """Open a source of images.
 
     Args:
-        text: One of `FORMS`, but for images and masks, which `open_segmentation` opens.
-        root: Where the files of the source lie; None: the cache, into which MNIST and
-            Fashion-MNIST are downloaded, and the working directory for a folder.
-        seed: Of the split of a folder that has none of its own. It isn't the seed of a run: a
+        text: One of `FORMS`.
+        root: Where the files of the source lie; None: the cache, into which data sets with a name
+            are downloaded, and the working directory for a path.
+        seed: Of the split of images that have none of their own. It isn't the seed of a run: a
             network is tested on the split that it was trained with.
         progress: Told of downloads.
 
     Raises:
         UnknownNameError: There is no such source; the message names the nearest.
-        InputError: No path, or one of images and masks.
         FileError: Its files are missing, damaged or not what they should be.
     """
-    match text.partition(":"):
-        case ("digits", "", ""):
+    kind, colon, path = text.partition(":")
+    if colon and kind in _PATHS:
+        example, opened = _PATHS[kind]
+        if not path:
+            raise InputError(f"{kind}: takes a path, such as {example}")
+        return opened((root or Path()) / Path(path).expanduser(), seed)
+    match text:
+        case "digits":
             return open_digits()
-        case ("mnist", "", ""):
+        case "mnist":
             return open_idx(MNIST, root, progress)
-        case ("fashion-mnist", "", ""):
+        case "fashion-mnist":
             return open_idx(FASHION_MNIST, root, progress)
-        case ("cifar10", "", ""):
+        case "cifar10":
             return open_cifar(CIFAR10, root, progress)
-        case ("cifar100", "", ""):
+        case "cifar100":
             return open_cifar(CIFAR100, root, progress)
-        case ("folder", ":", path):
-            if not path:
-                raise InputError("folder: takes a path, such as folder:my/pictures")
-            return open_folder((root or Path()) / Path(path).expanduser(), seed)
-        case ("segmentation", ":", _):
-            raise InputError(
-                f"{text} has masks instead of labels: convatlas train, evaluate and segment take "
-                "it, with unet or unet_padded"
-            )
     raise unknown("data source", text, FORMS)
