@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from convatlas.transfer.fcn import to_fcn
     from convatlas.transfer.features import features
     from convatlas.weights.convert import convert
-    from convatlas.weights.store import create, load, save
+    from convatlas.weights.creation import create
+    from convatlas.weights.store import load, save
 
 _HOMES = {
     "analyze": "convatlas.analysis.report",
     "check_claims": "convatlas.analysis.claims",
     "convert": "convatlas.weights.convert",
-    "create": "convatlas.weights.store",
+    "create": "convatlas.weights.creation",
     "diff": "convatlas.analysis.diff",
     "features": "convatlas.transfer.features",
     "find": "convatlas.catalog",

@@ -209,7 +209,7 @@ class TestRealWeights:
         preprocessing = published_preprocessing("lenet_caffe", "caffe")
         test = open_source("mnist", root=data_root / "mnist").test
         right = count = 0
-        for images, labels, _ in itertools.islice(batches(test, preprocessing, 500), 4):
+        for images, labels, *_ in itertools.islice(batches(test, preprocessing, 500), 4):
             with torch.no_grad():
                 right += int((model(images).argmax(1) == labels).sum())
             count += len(labels)

@@ -8,15 +8,23 @@ import click
 
 
 @click.command()
+@click.option("--weights", "weights", is_flag=True, help="List the weights that can be had.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-def command(as_json: bool) -> None:
-    """List every network: year, parameters, multiply-adds, native input, paper.
+def command(weights: bool, as_json: bool) -> None:
+    """List every network: year, parameters, multiply-adds, native input, weights, paper.
 
-    Counting them all takes some seconds; the result is kept in CONVATLAS_CACHE
-    (~/.cache/convatlas).
+    The weights are those that create(name, weights=...) and --weights take by name; a star marks
+    those that are at hand, the others are downloaded at their first use.
+
+    Counting all networks takes some seconds; the result is kept in CONVATLAS_CACHE
+    (~/.cache/convatlas), as are weights.
 
     Example: convatlas list
+    Example: convatlas list --weights
     """
+    if weights:
+        _list_weights(as_json)
+        return
     from convatlas import catalog
     from convatlas.analysis.costs import catalog_costs
     from convatlas.analysis.report import size_text
@@ -31,8 +39,9 @@ def command(as_json: bool) -> None:
     for name, (params, macs) in costs.items():
         architecture, variant = catalog.find(name)
         size, paper = size_text(variant.input_shape), architecture.paper
-        rows.append((name, str(paper.year), f"{params:,}", f"{macs:,}", size, paper.title))
-    head = ("name", "year", "params", "MACs", "input", "paper")
+        sizes = f"{params:,}", f"{macs:,}", size
+        rows.append((name, str(paper.year), *sizes, _weights_of(name), paper.title))
+    head = ("name", "year", "params", "MACs", "input", "weights", "paper")
     print_table(head, rows, right=("params", "MACs", "input"))
     forms = [form for architecture in catalog.ARCHITECTURES for form in architecture.forms]
     click.echo(f"{len(rows)} networks; any other of the forms {', '.join(forms)}")
@@ -40,6 +49,7 @@ def command(as_json: bool) -> None:
 
 def _facts(name: str, params: int, macs: int) -> dict[str, Any]:
     from convatlas import catalog
+    from convatlas.weights.published import place, published
 
     architecture, variant = catalog.find(name)
     return {
@@ -52,7 +62,46 @@ def _facts(name: str, params: int, macs: int) -> dict[str, Any]:
         "paper": architecture.paper.title,
         "url": architecture.paper.url,
         "deviation": variant.deviation,
+        "weights": {entry.name: place(entry).is_file() for entry in published(name)},
     }
+
+
+def _weights_of(name: str) -> str:
+    from convatlas.weights.published import place, published
+
+    return " ".join(f"{e.name}{'*' if place(e).is_file() else ''}" for e in published(name))
+
+
+def _list_weights(as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from convatlas.cli.tables import print_table
+    from convatlas.weights.published import place, published
+
+    entries = published()
+    if as_json:
+        hidden = ("preprocessing",)
+        facts = [
+            {key: value for key, value in asdict(entry).items() if key not in hidden}
+            | {"at_hand": place(entry).is_file(), "file": str(place(entry))}
+            for entry in entries
+        ]
+        click.echo(json.dumps(facts, indent=2))
+        return
+    rows = [
+        (
+            entry.network,
+            entry.name,
+            "yes" if place(entry).is_file() else "",
+            f"{entry.megabytes:,.1f} MB",
+            f"{entry.top1_accuracy:.2f} %",
+            entry.data,
+            entry.licence,
+        )
+        for entry in entries
+    ]
+    head = ("network", "weights", "at hand", "download", "top-1", "data", "licence")
+    print_table(head, rows, right=("download", "top-1"))
 
 
 def _progress(done: int, total: int) -> None:

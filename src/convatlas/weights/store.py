@@ -7,7 +7,7 @@ unpickles, so a file can't run code.
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from convatlas import __version__
-from convatlas.catalog import build, build_meta, find
+from convatlas.catalog import build, build_meta
 from convatlas.errors import FileError, InputError
 from convatlas.files import whole_file
-from convatlas.weights.fitting import (
-    WeightsWarning,
-    axes_of_sizes,
-    explain_misfit,
-    fill,
-    with_channels,
-)
+from convatlas.weights.fitting import WeightsWarning, explain_misfit, fill
 from convatlas.weights.hub import PREFIX, from_hub
 
 FORMAT = 1
@@ -36,60 +30,12 @@ _KEY = "convatlas"
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
     """What a file holds; `metadata` is None where another library wrote it."""
 
     path: Path
     tensors: dict[str, Tensor]
     metadata: dict[str, Any] | None
-
-
-def create(
-    name: str,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-    weights: str | Path | None = None,
-    **overrides: Any,
-) -> nn.Module:
-    """Build a network in train mode, with fresh weights or with those of a file.
-
-    Args:
-        name: One of `convatlas.variants()`, or a name of the forms that `convatlas.find` takes.
-        num_classes: Outputs of the last layer; if not given, the file's or else the paper's.
-            Where it differs from the file's, the last layer starts afresh, with a warning.
-        in_channels: Channels of the input; if not given, the file's or else the paper's. Where it
-            differs from the file's, the first convolution is adapted, with a warning: one channel
-            gets the sum over the file's channels, more get them over and over, scaled.
-        weights: A safetensors file, a run folder or "hf:USER/NAME"; None: the paper's
-            initialization. A file that another library wrote will do if the names and shapes of
-            its tensors are ours.
-        overrides: Fields of the variant's spec to replace, such as `shortcut="A"`.
-
-    Returns:
-        The network; `model.created_as` tells how to build it again.
-
-    Raises:
-        UnknownNameError: (a KeyError) no such network.
-        InputError: (a ValueError) a value that the network can't be built with.
-        FileError: (an OSError) no such file, no safetensors file, weights of another network.
-    """
-    if weights is None:
-        return build(name, num_classes, in_channels, **overrides)
-    find(name)
-    stored = _read(weights)
-    arguments = {} if stored.metadata is None else _arguments(stored.metadata)
-    if stored.metadata is not None and stored.metadata["architecture"] != name:
-        held = stored.metadata["architecture"]
-        raise FileError(f"{stored.path} holds weights of {held}, not of {name}")
-    sizes = {"num_classes": num_classes, "in_channels": in_channels}
-    arguments |= {key: value for key, value in sizes.items() if value is not None} | overrides
-    model = build(name, **arguments)
-    axes = axes_of_sizes(model) if num_classes is not None or in_channels is not None else {}
-    remarks = _adapt_channels(stored, model, axes.get("in_channels", {}))
-    remarks += fill(model, stored.tensors, str(stored.path), list(axes.get("num_classes", ())))
-    for remark in remarks:
-        warnings.warn(remark, WeightsWarning, stacklevel=2)
-    return model
 
 
 def save(model: nn.Module, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
@@ -131,13 +77,13 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         FileError: No such file, not a safetensors file, one that doesn't say which network it
             holds, or one that doesn't fit that network.
     """
-    stored = _read(path)
+    stored = read_stored(path)
     if stored.metadata is None:
         raise FileError(
             f"{stored.path} doesn't say which network it holds; name the network: "
             f'create("resnet50", weights="{stored.path.name}")'
         )
-    name, arguments = stored.metadata["architecture"], _arguments(stored.metadata)
+    name, arguments = stored.metadata["architecture"], build_arguments(stored.metadata)
     try:
         expected = build_meta(name, **arguments).state_dict()
     except Exception as error:  # a header may ask for anything, even what no spec foresees
@@ -162,22 +108,6 @@ def describes_network(path: str | Path) -> bool:
         return False
 
 
-def _adapt_channels(stored: _Stored, model: nn.Module, first_layers: Iterable[str]) -> list[str]:
-    """Make the first convolution's weights those of another number of channels; tell of it."""
-    remarks, expected = [], model.state_dict()
-    for name in first_layers:
-        given = stored.tensors.get(name)
-        if given is None or given.dim() != 4 or given.shape[1] == expected[name].shape[1]:
-            continue
-        channels = expected[name].shape[1]
-        stored.tensors[name] = with_channels(given, channels)
-        rule = "the sum over them" if channels == 1 else "them repeated and scaled"
-        remarks.append(
-            f"{name} takes {given.shape[1]} channels in {stored.path}; for {channels} it is {rule}"
-        )
-    return remarks
-
-
 def _header(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, Any]:
     made = getattr(model, "created_as", None)
     if not isinstance(made, dict):
@@ -197,7 +127,9 @@ def _header(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"{name} has {made['num_classes']} classes; got {len(classes)} names")
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise InputError(f"can't save {name}: on the meta device it has shapes but no weights")
-    misfit = explain_misfit(build_meta(name, **_arguments(made)).state_dict(), model.state_dict())
+    misfit = explain_misfit(
+        build_meta(name, **build_arguments(made)).state_dict(), model.state_dict()
+    )
     if misfit:
         raise InputError(f"can't save {name}: it has changed since it was built: {misfit}")
     return {
@@ -211,13 +143,18 @@ def _header(model: nn.Module, metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _arguments(made: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the arguments of `catalog.build`."""
+def build_arguments(made: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of `catalog.build` that a file's metadata, or `created_as`, tells."""
     sizes = {key: made[key] for key in ("num_classes", "in_channels")}
     return {**sizes, **made["overrides"]}
 
 
-def _read(path: str | Path) -> _Stored:
+def read_stored(path: str | Path) -> Stored:
+    """Read a file, wherever `load` takes it from; whether it fits its network is not looked at.
+
+    Raises:
+        FileError: No such file, no safetensors file, or a damaged header.
+    """
     path = from_hub(str(path), FILE_NAME) if str(path).startswith(PREFIX) else Path(path)
     if path.is_dir():
         path = path / FILE_NAME
@@ -234,7 +171,7 @@ def _read(path: str | Path) -> _Stored:
             header = (file.metadata() or {}).get(_KEY)
     except (SafetensorError, OSError) as error:
         raise FileError(f"{path} is no whole safetensors file: {error}") from error
-    return _Stored(path, tensors, None if header is None else _metadata(path, header))
+    return Stored(path, tensors, None if header is None else _metadata(path, header))
 
 
 def _metadata(path: Path, header: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from convatlas.weights.key_map import KeyMap, Rules, Source
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET = Preprocessing((224, 224), MEAN, STD, resize_shorter=256)
+RESIZED_TO_232 = Preprocessing((224, 224), MEAN, STD, resize_shorter=232)
 HALF = (0.5, 0.5, 0.5)  # mean and std once `transform_input` is done, as in the weights of Google
 
 NORMED = {"conv": "conv", "norm": "bn"}
@@ -200,7 +201,7 @@ def efficientnet(name: str, crop: int, resize: int) -> KeyMap:
 
 _BOTTLENECKS = ("resnet50", "resnet101", "resnet152")
 _SAME = (
-    *("resnet18", "resnet34", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+    *("resnet18", "resnet34", "resnext50_32x4d", "resnext101_32x8d"),
     *("wide_resnet50_2", "wide_resnet101_2"),
 )
 _ALEXNETS = ("alexnet", "alexnet_towers", "alexnet_ungrouped", "alexnet_bn", "caffenet")
@@ -212,6 +213,7 @@ SOURCE = Source(
         **{name: vgg(name) for name in VGG},
         **{name: squeezenet(name) for name in SQUEEZENET},
         **{name: KeyMap(name, RESNET, preprocessing=IMAGENET) for name in _SAME},
+        "resnext101_64x4d": KeyMap("resnext101_64x4d", RESNET, preprocessing=RESIZED_TO_232),
         **{f"{name}_v1_5": KeyMap(name, RESNET, preprocessing=IMAGENET) for name in _BOTTLENECKS},
         **{
             name: KeyMap(name, DENSENET, preprocessing=IMAGENET)
