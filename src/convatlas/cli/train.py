@@ -1,7 +1,6 @@
 """`convatlas train`: from a network's name and images to trained weights and a report."""
 
 import json
-import os
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from convatlas.cli.options import net_option
+from convatlas.cli.train_options import run_options, start, with_beginning, with_computing
 from convatlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     metavar="FIELD=VALUE",
     help="Change a field of the recipe, such as optimizer.lr=0.01; may be repeated.",
 )
+@net_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -55,27 +57,12 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Start again where the folder holds a run.")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
 @click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Processes that read images; the result is the same.",
+    "--accept-data",
+    is_flag=True,
+    help="Go on with --resume although the images have changed.",
 )
-@click.option(
-    "--checkpoint-every",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Keep the state this often within an epoch; after an epoch it always is kept.",
-)
-@click.option(
-    "--track",
-    multiple=True,
-    metavar="TRACKER",
-    help="Who else is told of the metrics: tensorboard (told where it is installed), mlflow, none; "
-    "may be repeated.",
-)
+@with_beginning
+@with_computing
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     name: str,
@@ -85,14 +72,14 @@ def command(
     seed: int,
     seeds: int,
     settings: tuple[str, ...],
+    overrides: dict[str, Any],
     out: Path | None,
     resume: bool,
     overwrite: bool,
     root: Path | None,
-    workers: int,
-    checkpoint_every: float,
-    track: tuple[str, ...],
+    accept_data: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Train the network NAME and leave config, metrics, weights and a report in a folder.
 
@@ -102,11 +89,7 @@ def command(
     """
     if resume and overwrite:
         raise InputError("--resume goes on with a run and --overwrite starts it again: choose one")
-    # threads that wait in a busy loop slow small networks down tenfold where cores are shared
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
     from convatlas.cli.train_progress import show_progress
-    from convatlas.train.options import RunOptions
     from convatlas.train.seeds import start_runs
     from convatlas.train.signals import StoppedError, stop_on_signals
 
@@ -122,12 +105,13 @@ def command(
             recipe_name=recipe_name,
             epochs=epochs,
             changes=dict(_setting(text) for text in settings),
+            overrides=overrides,
             resume=resume,
             overwrite=overwrite,
             root=root,
-            options=RunOptions(
-                workers=workers, checkpoint_every=checkpoint_every, track=_trackers(track)
-            ),
+            accept_data=accept_data,
+            start=start(given),
+            options=run_options(given),
             stop=switch,
         )
     if result is not None:
@@ -140,12 +124,6 @@ def default_folder(name: str, source_text: str, seed: int) -> Path:
     """Name the folder of a run that was given none: runs/lenet5-digits-seed0."""
     source = source_text.rstrip("/").replace(":", "-").rpartition("/")[2]
     return Path("runs") / f"{name}-{source}-seed{seed}"
-
-
-def _trackers(asked: tuple[str, ...]) -> tuple[str, ...]:
-    from convatlas.train.tracking import default_trackers
-
-    return tuple(name for name in asked if name != "none") if asked else default_trackers()
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -169,7 +147,7 @@ def _resume_command(context: click.Context) -> str:
     words = ["convatlas", "train"]
     for parameter in context.command.params:
         value, name = context.params[parameter.name or ""], parameter.opts[0]
-        unsaid = value in (None, False, (), parameter.default)
+        unsaid = value in (None, False, (), {}, parameter.default)
         if isinstance(parameter, click.Argument):
             words.append(value)
         elif unsaid or parameter.name in ("resume", "overwrite"):
@@ -177,6 +155,8 @@ def _resume_command(context: click.Context) -> str:
         elif value is True:
             words.append(name)
         else:
+            if isinstance(value, dict):
+                value = tuple(f"{field}={part}" for field, part in value.items())
             values = value if isinstance(value, tuple) else (value,)
             words += [word for part in values for word in (name, str(part))]
     return shlex.join([*words, "--resume"])
@@ -210,7 +190,7 @@ def _print(result: "SeedsResult", report: Path, root: Path | None) -> None:
     for one in result.runs:
         _print_accuracy(console, one)
     if len(result.runs) > 1:
-        spread = result.to_dict()["test_top1_accuracy"]
+        spread = result.to_dict()[f"test_{result.metric}"]
         console.print(
             f"  mean of {len(result.runs)} seeds {spread['mean']:.2%} on the test images, "
             f"standard deviation {spread['std']:.2%}"
@@ -221,16 +201,22 @@ def _print(result: "SeedsResult", report: Path, root: Path | None) -> None:
     folder = str(run.folder)
     console.print()
     console.print("Next:")
-    for words in (
-        ["evaluate", folder, "--data", run.source, *where],
-        ["predict", folder, "IMAGE"],
-        ["visualize", "gradcam", folder, "IMAGE"],
-    ):
+    use = (["predict", folder, "IMAGE"], ["visualize", "gradcam", folder, "IMAGE"])
+    if result.metric == "mean_iou":
+        use = (["segment", folder, "IMAGE"],)
+    for words in (["evaluate", folder, "--data", run.source, *where], *use):
         console.print(f"  convatlas {shlex.join(words)}", markup=False)
 
 
 def _print_accuracy(console: "Console", run: "RunResult") -> None:
     test = run.test or {}
+    if "mean_iou" in test:
+        console.print(
+            f"  seed {run.seed}: mean intersection over union {test['mean_iou']:.2%} on "
+            f"{test['count']:,} test images, pixel error {test['pixel_error']:.2%}, validation "
+            f"{1 - (run.val_accuracy or 0):.2%}"
+        )
+        return
     console.print(
         f"  seed {run.seed}: test {test['top1_accuracy']:.2%} of {test['count']:,} images, "
         f"top-5 {test['top5_accuracy']:.2%}, validation {run.val_accuracy:.2%}"

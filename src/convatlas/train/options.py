@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from convatlas.data.tolerant import MAX_BAD
 from convatlas.errors import InputError, unknown
 from convatlas.train.learner import Precision
 from convatlas.train.tracking import check_trackers
@@ -23,6 +26,7 @@ class RunOptions:
         compile: Let `torch.compile` build the network and its loss.
         deterministic: Let torch use only algorithms that give the same bits each time, and tie
             the run to its number of threads.
+        max_bad: Greatest part of the images of a split that may be bad, 0 to 1.
         track: Who is told of the metrics besides `metrics.jsonl`; see `train.tracking`.
     """
 
@@ -32,6 +36,7 @@ class RunOptions:
     micro_batch: int | None = None
     compile: bool = False
     deterministic: bool = False
+    max_bad: float = MAX_BAD
     track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -44,6 +49,8 @@ class RunOptions:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.micro_batch is not None and self.micro_batch < 1:
             raise InputError(f"micro_batch must be at least 1, not {self.micro_batch}")
+        if not 0 <= self.max_bad <= 1:
+            raise InputError(f"max_bad goes from 0 to 1 (100 %), not {self.max_bad}")
         check_trackers(self.track)
 
     def to_config(self) -> dict[str, Any]:
@@ -53,6 +60,7 @@ class RunOptions:
             "micro_batch": self.micro_batch,
             "compile": self.compile,
             "deterministic": self.deterministic,
+            "threads": torch.get_num_threads() if self.deterministic else None,
         }
 
 
