@@ -1,8 +1,8 @@
 """One run from start to end, in a folder that it can be taken up from at any moment."""
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,10 @@ from typing import Any, Literal
 import torch
 
 from convatlas.analysis.report import analyze_name
+from convatlas.data.sources import Source
+from convatlas.data.tolerant import tolerant
+from convatlas.errors import FileError
+from convatlas.train.bad_images import BadImages
 from convatlas.train.beginning import begin, keep
 from convatlas.train.determinism import deterministic_algorithms
 from convatlas.train.events import Download, Progress, ignore
@@ -21,6 +25,7 @@ from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
+from convatlas.train.step import DivergedError
 from convatlas.train.threads import threads_for
 from convatlas.train.tracking import tracked
 from convatlas.weights.store import save
@@ -67,6 +72,7 @@ def start_run(
     seed: int = 0,
     epochs: int | None = None,
     changes: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     accept_data: bool = False,
@@ -78,9 +84,9 @@ def start_run(
 ) -> RunResult:
     """Train a network, test it once, and leave everything in a folder.
 
-    The folder holds `config.json`, `metrics.jsonl`, `checkpoints/`, and at the end `test.json`
-    and `model.safetensors`. Its result are the weights of the last epoch (their average, where
-    the recipe has one); the test images choose nothing.
+    The folder holds `config.json`, `metrics.jsonl`, `checkpoints/`, `bad_images.txt` if there are
+    any, and at the end `test.json` and `model.safetensors`. Its result are the weights of the last
+    epoch (their average, where the recipe has one); the test images choose nothing.
 
     Args:
         name: A network, see `convatlas.variants()`.
@@ -90,6 +96,7 @@ def start_run(
         seed: Of weights, order, augmentation and dropout.
         epochs: Other than the recipe's; the schedule is stretched to match.
         changes: Fields of the recipe by dotted name, such as `{"optimizer.lr": 0.1}`.
+        overrides: Fields of the network's spec, such as `{"width": 16}`.
         resume: Go on with the run that `out` holds.
         overwrite: Start again where `out` holds a run.
         accept_data: Go on although the images have changed since the run began.
@@ -122,6 +129,7 @@ def start_run(
         seed=seed,
         epochs=epochs,
         changes=changes,
+        overrides=overrides,
         root=None if root is None else Path(root),
         start=start,
         download=tell_of_download,
@@ -147,7 +155,11 @@ def start_run(
         with (
             tracked(progress, options.track, files.path, config) as progress,
             contextlib.suppress(StoppedError),
+            _divergence_told(files),
         ):
+            bad = BadImages(files.bad_images, progress)
+            if isinstance(plan.source, Source):  # a bad image with a mask is not passed over
+                plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
             fit(
                 state,
                 plan.recipe,
@@ -170,6 +182,17 @@ def start_run(
         val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
         test=plan.task.summary(read_json(files.test)) if state.finished else None,
     )
+
+
+@contextlib.contextmanager
+def _divergence_told(files: RunFiles) -> Generator[None]:
+    """Leave a file with the images of the step in which training went wrong."""
+    try:
+        yield
+    except DivergedError as error:
+        with contextlib.suppress(FileError):  # the other error tells more
+            write_json(files.diverged, {"message": str(error), "images": error.images})
+        raise
 
 
 def _macs_of_step(plan: Plan) -> float:
