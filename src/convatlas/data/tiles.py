@@ -15,7 +15,7 @@ from torch import Tensor
 from convatlas.data.augment import Augmentation
 from convatlas.data.borders import border_weights
 from convatlas.data.elastic import Colouring, Movement, places
-from convatlas.data.loader import Batch
+from convatlas.data.loader import Batch, part_of
 from convatlas.data.masks import IGNORED
 from convatlas.data.mirror import bilinear, nearest, window
 from convatlas.data.preprocess import Preprocessing
@@ -95,9 +95,18 @@ class TileReader:
 
     def __call__(self, indices: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Give pixels (N, H, W, C), uint8; classes (N, h, w), uint8; weights (N, h, w)."""
+        if not len(indices):
+            return self._none()
         tiles = zip(*(self._tile(index) for index in indices.tolist()), strict=True)
         pixels, masks, weights = (torch.from_numpy(np.stack(part)) for part in tiles)
         return pixels, masks, weights
+
+    def _none(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Give what no tiles are: for a process whose part of a batch is empty."""
+        height, width = self.preprocessing.size
+        inner = (0, height - 2 * self.border, width - 2 * self.border)
+        pixels = torch.empty(0, height, width, len(self.preprocessing.mean), dtype=torch.uint8)
+        return pixels, torch.empty(inner, dtype=torch.uint8), torch.empty(inner)
 
     def _tile(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rng = np.random.default_rng([_CHANGE, self.seed, self.epoch, index])
@@ -147,7 +156,12 @@ class TileReader:
 
 
 def tile_batches(
-    reader: TileReader, batch_size: int, *, start: int = 0, workers: int = 0
+    reader: TileReader,
+    batch_size: int,
+    *,
+    start: int = 0,
+    workers: int = 0,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Go through a split once, in random order: one tile of each image.
 
@@ -156,6 +170,7 @@ def tile_batches(
         batch_size: Tiles a batch; the last one may be smaller.
         start: Skip this many batches.
         workers: Processes that read ahead; 0: read here. The bytes are the same.
+        part: (1, 4): of each batch only the second of four parts; it may be empty in the last.
 
     Returns:
         Batches whose labels and weights are (N, h, w); `UNLABELLED` where no class is known.
@@ -167,7 +182,8 @@ def tile_batches(
     check_changes(reader.augment)
     count = len(reader.split)
     order = np.random.default_rng([_ORDER, reader.seed, reader.epoch]).permutation(count)
-    chunks = [order[i : i + batch_size] for i in range(start * batch_size, count, batch_size)]
+    starts = range(start * batch_size, count, batch_size)
+    chunks = [part_of(order[i : i + batch_size], *part) for i in starts]
     return _finished(reader, chunks, workers)
 
 

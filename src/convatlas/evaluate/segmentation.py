@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from convatlas.evaluate.overlap import (
     pixel_error,
     rand_error,
 )
+from convatlas.evaluate.sharing import UNSHARED, Sharing
 from convatlas.evaluate.tiling import check_finite, pixels_of, tiled_logits
 from convatlas.evaluate.warping import warping_error
 
@@ -109,6 +110,7 @@ def evaluate_segmentation(
     cells: bool = False,
     tile: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    sharing: Sharing = UNSHARED,
 ) -> SegmentationEvaluation:
     """Segment each image of `split` in its own size and compare each pixel with its mask.
 
@@ -120,6 +122,7 @@ def evaluate_segmentation(
             divides the cells.
         tile: Another size of tiles.
         progress: Called after each image with the images done and the images in all.
+        sharing: The processes that share the images; each gets the evaluation of all of them.
 
     Raises:
         InputError: An empty split, another number of classes, scores that are not finite.
@@ -127,28 +130,54 @@ def evaluate_segmentation(
     """
     if not len(split):
         raise InputError("can't evaluate on a split without images")
-    total = np.zeros((len(split.classes), len(split.classes)), np.int64)
-    loss, scores = 0.0, list[ImageScore]()
-    for index in range(len(split)):
-        image, mask = split.pair(index)
-        pixels = pixels_of(image, preprocessing)
-        predicted, wrong = np.empty_like(mask), 0.0
-        for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tile):
-            _check(logits, split.classes)
-            predicted[rows, columns] = logits.argmax(dim=0).numpy()
-            wrong += _cross_entropy(logits, mask[rows, columns])
-        known = mask != IGNORED
-        confusion = count_pixels(mask[known], predicted[known], len(split.classes))
-        total, loss = total + confusion, loss + wrong
-        if confusion.sum():
-            score = ImageScore(index, split.name(index), *_of_image(confusion))
-            measured = cells and len(split.classes) == 2
-            scores.append(_with_cells(score, mask, predicted) if measured else score)
-        if progress is not None:
-            progress(index + 1, len(split))
+    measured = cells and len(split.classes) == 2
+
+    def count(part: tuple[int, int]) -> list[_Counted]:
+        found = []
+        for index in range(part[0], len(split), part[1]):
+            found.append(_count(model, split, index, preprocessing, tile, measured))
+            if progress is not None:
+                progress(index + 1, len(split))
+        return found
+
+    found = [one for part in sharing.together(count) for one in part]
+    total = np.sum([one.confusion for one in found], axis=0)
     if not total.sum():
         raise InputError("no pixel of the split has a class")
-    return _summary(split.classes, total, loss, len(split), scores)
+    scores = sorted((one.score for one in found if one.score), key=lambda score: score.index)
+    return _summary(split.classes, total, sum(one.loss for one in found), len(split), scores)
+
+
+class _Counted(NamedTuple):
+    """One image: its pixels by true and predicted class, the sum of their losses, its score."""
+
+    confusion: np.ndarray
+    loss: float
+    score: ImageScore | None
+
+
+def _count(
+    model: nn.Module,
+    split: SegmentationSplit,
+    index: int,
+    preprocessing: Preprocessing,
+    tile: int | None,
+    measured: bool,
+) -> _Counted:
+    image, mask = split.pair(index)
+    pixels = pixels_of(image, preprocessing)
+    predicted, wrong = np.empty_like(mask), 0.0
+    for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tile):
+        _check(logits, split.classes)
+        predicted[rows, columns] = logits.argmax(dim=0).numpy()
+        wrong += _cross_entropy(logits, mask[rows, columns])
+    known = mask != IGNORED
+    confusion = count_pixels(mask[known], predicted[known], len(split.classes))
+    if not confusion.sum():
+        return _Counted(confusion, wrong, None)
+    score = ImageScore(index, split.name(index), *_of_image(confusion))
+    score = _with_cells(score, mask, predicted) if measured else score
+    return _Counted(confusion, wrong, score)
 
 
 def count_pixels(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

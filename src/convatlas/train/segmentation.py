@@ -19,6 +19,7 @@ from convatlas.data.tiles import (
 )
 from convatlas.errors import InputError
 from convatlas.evaluate.segmentation import SegmentationEvaluation, evaluate_segmentation
+from convatlas.evaluate.sharing import UNSHARED, Sharing
 from convatlas.recipe import Recipe
 from convatlas.train.losses import Loss
 from convatlas.train.pixel_losses import count_right, make_pixel_loss
@@ -65,7 +66,15 @@ class Segmentation:
         return make_pixel_loss(recipe.loss, recipe.label_smoothing)
 
     def batches(
-        self, split: Any, recipe: Recipe, *, seed: int, epoch: int, start: int, workers: int
+        self,
+        split: Any,
+        recipe: Recipe,
+        *,
+        seed: int,
+        epoch: int,
+        start: int,
+        workers: int,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """Go through the images in random order: a tile of each, drawn and changed at random."""
         reader = TileReader(
@@ -77,7 +86,7 @@ class Segmentation:
             seed,
             epoch,
         )
-        return tile_batches(reader, recipe.batch_size, start=start, workers=workers)
+        return tile_batches(reader, recipe.batch_size, start=start, workers=workers, part=part)
 
     def correct(self, logits: Tensor, targets: Tensor) -> tuple[int, int]:
         """Count the pixels whose class is right, and those that have one."""
@@ -91,9 +100,12 @@ class Segmentation:
         batch_size: int,  # noqa: ARG002
         workers: int,  # noqa: ARG002
         progress: Callable[[int, int], None],
+        sharing: Sharing = UNSHARED,
     ) -> SegmentationEvaluation:
         """Segment whole images, tile by tile; one tile at a time takes the least memory."""
-        return evaluate_segmentation(model, split, self.preprocessing, progress=progress)
+        return evaluate_segmentation(
+            model, split, self.preprocessing, progress=progress, sharing=sharing
+        )
 
     def metrics(self, evaluation: Any) -> dict[str, float]:
         """Give the unweighted cross entropy of a pixel, the right pixels and the overlaps."""

@@ -10,6 +10,7 @@ from convatlas.data.loader import Batch, batches
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
 from convatlas.evaluate.evaluation import Evaluation, evaluate
+from convatlas.evaluate.sharing import UNSHARED, Sharing
 from convatlas.recipe import Recipe
 from convatlas.train.losses import Loss, balancing_weights, make_loss
 
@@ -54,11 +55,20 @@ class Task(Protocol):
         ...
 
     def batches(
-        self, split: Any, recipe: Recipe, *, seed: int, epoch: int, start: int, workers: int
+        self,
+        split: Any,
+        recipe: Recipe,
+        *,
+        seed: int,
+        epoch: int,
+        start: int,
+        workers: int,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """Go through one epoch of training, from batch number `start` on.
 
-        What comes depends on seed and epoch alone, never on `start` or `workers`.
+        What comes depends on seed and epoch alone, never on `start` or `workers`; `part` is that
+        of `convatlas.data.loader.batches`.
         """
         ...
 
@@ -74,8 +84,11 @@ class Task(Protocol):
         batch_size: int,
         workers: int,
         progress: Callable[[int, int], None],
+        sharing: Sharing = UNSHARED,
     ) -> Any:
         """Test a network on a split; the result has `to_dict()`, which `test.json` holds.
+
+        Processes of one `sharing` all call it, and all get the result of the whole split.
 
         Raises:
             InputError: Such as logits that are not finite.
@@ -126,7 +139,15 @@ class Classification:
         return make_loss(recipe.loss, recipe.label_smoothing, weights)
 
     def batches(
-        self, split: Any, recipe: Recipe, *, seed: int, epoch: int, start: int, workers: int
+        self,
+        split: Any,
+        recipe: Recipe,
+        *,
+        seed: int,
+        epoch: int,
+        start: int,
+        workers: int,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """Go through the images in random order, or drawn by class, augmented."""
         return batches(
@@ -140,6 +161,7 @@ class Classification:
             shuffle=True,
             balance=recipe.balance == "sampling",
             workers=workers,
+            part=part,
         )
 
     def correct(self, logits: Tensor, targets: Tensor) -> tuple[int, int]:
@@ -154,6 +176,7 @@ class Classification:
         batch_size: int,
         workers: int,
         progress: Callable[[int, int], None],
+        sharing: Sharing = UNSHARED,
     ) -> Evaluation:
         """Show each image once, in the centre view."""
         return evaluate(
@@ -164,6 +187,7 @@ class Classification:
             batch_size=batch_size,
             workers=workers,
             progress=progress,
+            sharing=sharing,
         )
 
     def metrics(self, evaluation: Any) -> dict[str, float]:
