@@ -13,6 +13,7 @@ from convatlas.cli.model_options import (
     weights_from_option,
     weights_option,
 )
+from convatlas.cli.options import max_bad_option
 from convatlas.errors import FileError, InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     help="Images at a time, or views of an image.",
 )
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)
+@max_bad_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -80,7 +82,7 @@ def command(
     from convatlas.cli.evaluate_tables import print_group, write_predictions
 
     predictors = _opened(models, how)
-    images = _images(predictors[0], source_text, split, root)
+    images = _images(predictors[0], source_text, split, root, how["max_bad"])
     found = _measured(predictors, images, source_text, how)
     asked = {
         "model": models[0],
@@ -128,16 +130,24 @@ def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
     return list(Ensemble(members).members)
 
 
-def _images(predictor: "Predictor", source_text: str, split: str, root: Path | None) -> "Split":
-    """Open the images, with labels in the numbers of the network."""
+def _images(
+    predictor: "Predictor", source_text: str, split: str, root: Path | None, max_bad: float
+) -> "Split":
+    """Open the images, with labels in the numbers of the network; bad ones are left out."""
     from convatlas.data.sources import open_source
+    from convatlas.data.splits import ArraySplit
+    from convatlas.data.tolerant import TolerantSplit
     from convatlas.evaluate.alignment import aligned
+
+    def tell(_name: str, reason: str) -> None:
+        click.echo(f"convatlas evaluate: left out: {reason}", err=True)
 
     source = open_source(source_text, root=root)
     try:
-        return aligned(getattr(source, split), source.card.classes, predictor.classes)
+        images = aligned(getattr(source, split), source.card.classes, predictor.classes)
     except InputError as error:
         raise InputError(f"{predictor.name} can't be tested on {source_text}: {error}") from error
+    return images if isinstance(images, ArraySplit) else TolerantSplit(images, max_bad, split, tell)
 
 
 def _measured(

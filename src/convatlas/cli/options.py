@@ -65,3 +65,24 @@ net_option = click.option(
     metavar="KEY=VALUE",
     help="Change a field of the network's spec, such as width=16; may be repeated.",
 )
+
+
+def _part(_ctx: click.Context, _param: click.Parameter, text: str | float) -> float:
+    number, percent, rest = str(text).partition("%")
+    try:
+        part = float(number) / (100 if percent else 1)
+    except ValueError:
+        part = -1.0
+    if rest.strip() or not 0 <= part <= 1:
+        raise click.BadParameter(f"{text!r} is no part such as 1% or 0.01")
+    return part
+
+
+max_bad_option = click.option(
+    "--max-bad",
+    callback=_part,
+    default=0.01,
+    show_default="1%",
+    metavar="PART",
+    help="Go on past images that can't be read, up to this part of a split.",
+)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convatlas.cli.options import max_bad_option
+
 if TYPE_CHECKING:
     from convatlas.train.finetuning import Start
     from convatlas.train.options import RunOptions
@@ -40,6 +42,7 @@ _COMPUTING = (
         metavar="IMAGES",
         help="Compute at most so many images at once; the batch is gathered from several passes.",
     ),
+    max_bad_option,
     click.option("--compile", is_flag=True, help="Let torch.compile build the network."),
     click.option(
         "--deterministic",
@@ -97,6 +100,7 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
         checkpoint_every=given["checkpoint_every"],
         precision=given["precision"],
         micro_batch=given["micro_batch"],
+        max_bad=given["max_bad"],
         compile=given["compile"],
         deterministic=given["deterministic"],
         track=_trackers(given["track"]),

@@ -144,8 +144,7 @@ def _reported(found: Iterator[Batch], split: TolerantSplit, whole: bool) -> Iter
     """Tell of bad images as they are found; leave out what replaces them if not `whole`."""
     try:
         for batch in found:
-            split.report()
-            good = torch.from_numpy(~split.is_bad(batch.indices.numpy()))
+            good = torch.from_numpy(~split.found_bad(batch.indices.numpy()))
             if whole or good.all():
                 yield batch
             elif good.any():

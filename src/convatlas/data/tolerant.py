@@ -96,8 +96,9 @@ class TolerantSplit:
             "nothing can take its place"
         )
 
-    def is_bad(self, indices: np.ndarray) -> np.ndarray:
-        """Say which of these images were found to be bad; only what was read can be."""
+    def found_bad(self, indices: np.ndarray) -> np.ndarray:
+        """Tell of new bad images, and say which of these, that were just read, are bad."""
+        self.report()
         return self._bad.numpy()[indices].astype(bool)
 
     def report(self) -> None:

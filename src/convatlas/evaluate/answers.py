@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from convatlas.data.loader import batches, num_batches
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.sources import Split
+from convatlas.data.tolerant import TolerantSplit
 from convatlas.data.workers import fetch
 from convatlas.evaluate.modes import eval_mode
 from convatlas.evaluate.protocols import CENTER, Center, ViewProtocol, pictures
@@ -100,6 +101,8 @@ class Answerer:
         chunks = [np.array([i]) for i in which]
         stream = fetch(reader, chunks, workers) if workers else map(reader, chunks)
         for i, stacks in zip(which, stream, strict=True):
+            if isinstance(split, TolerantSplit) and split.found_bad(np.array([i])).any():
+                continue  # what stands in its place has its own turn
             found = self._combined(stacks, batch_size)
             yield Answers(found[None], torch.tensor([split.label(i)]), torch.tensor([i]))
 
