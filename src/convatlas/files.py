@@ -1,7 +1,9 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -33,12 +35,11 @@ def whole_file(path: str | Path) -> Generator[Path]:
             os.fsync(written.fileno())
         aside.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner may read
         aside.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, FileError):
             raise
-        blocked = isinstance(error, FileExistsError | NotADirectoryError)
-        reason = "a part of its path is a file" if blocked else error.strerror or error
-        raise FileError(f"can't write {path}: {reason}") from error
+        raise FileError(f"can't write {path}: {_reason(path, error)}") from error
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)
@@ -48,6 +49,25 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with whole_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def _reason(path: Path, error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a part of its path is a file"
+    reason = str(error.strerror or error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason += f"; {shutil.disk_usage(path.parent).free:,} bytes are free there"
+    return reason
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the new name to the disk too: without it, a power cut may bring the old file back."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not every file system can
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -12,7 +12,9 @@ from convatlas.train.checkpoint import Checkpoints
 from convatlas.weights.store import FILE_NAME
 
 # how `whole_file` calls what it has not yet renamed
-_UNFINISHED = tuple(f".{name}" for name in ("config.", "metrics.", "test.", "model.", "step-"))
+_UNFINISHED = tuple(
+    f".{name}" for name in ("config.", "diverged.", "metrics.", "test.", "model.", "step-")
+)
 _MAY_DIFFER = ("root", "versions")  # where the same images lie, and what is installed
 _DATA = ("images", "manifest")  # how many images there are, and which
 
@@ -51,6 +53,11 @@ class RunFiles:
     def report(self) -> Path:
         """What `convatlas.report.run_report` writes; a page to look at."""
         return self.path / "report.html"
+
+    @property
+    def diverged(self) -> Path:
+        """Where and at which images training went wrong, if it did; JSON."""
+        return self.path / "diverged.json"
 
     @property
     def card(self) -> Path:
