@@ -12,6 +12,7 @@ from convatlas.data.imagenet import open_imagenet
 from convatlas.data.mnist import FASHION_MNIST, MNIST, open_idx
 from convatlas.data.splits import Split
 from convatlas.data.table import open_table
+from convatlas.data.webdataset import open_webdataset
 from convatlas.errors import InputError, unknown
 
 __all__ = ["FORMS", "DataCard", "Source", "Split", "open_source"]
@@ -20,6 +21,7 @@ _PATHS: dict[str, tuple[str, Callable[[Path, int], Source]]] = {
     "folder": ("folder:my/pictures", open_folder),
     "imagenet": ("imagenet:my/imagenet", open_imagenet),
     "csv": ("csv:my/pictures.csv", open_table),
+    "webdataset": ("webdataset:my/train-{000..145}.tar", open_webdataset),
 }
 
 FORMS = (
@@ -31,6 +33,7 @@ FORMS = (
     "folder:PATH",
     "imagenet:PATH",
     "csv:FILE",
+    "webdataset:PATTERN",
 )
 
 
