@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from convatlas.errors import FileError
+from convatlas.evaluate.readings import note_reading
 from convatlas.report.run_report import write_report
 from convatlas.report.words import duration, percent, probability, short
 
@@ -54,6 +55,16 @@ def page(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
     path = write_report(folder)
     assert path == folder / "report.html"
     return Page(path)
+
+
+def test_readings_of_the_test_images_are_told(
+    page: Page, finished_run: Path, tmp_path: Path
+) -> None:
+    assert "were read" not in page.text
+    shutil.copytree(finished_run, tmp_path / "run")
+    note_reading(tmp_path / "run", {"protocol": "center"})
+    again = Page(write_report(tmp_path / "run"))
+    assert "The test images were read 2 times up to this report" in again.text
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from convatlas.data.sources import open_source
 from convatlas.errors import FileError, UserError
 from convatlas.evaluate.evaluation import Prediction
 from convatlas.evaluate.metrics import wilson_interval
+from convatlas.evaluate.readings import count_readings
 from convatlas.files import write_text
 from convatlas.report.page import chart_of, page_context, page_environment
 from convatlas.report.pictures import Shown, colour_ramp, explain, show
@@ -75,6 +76,7 @@ def _context(run: RunFolder, model: nn.Module) -> dict[str, Any]:
         "interval": interval,
         "axis_start": start,
         "scale": lambda fraction: round(100 * (fraction - start) / (1 - start), 1),
+        "reads": count_readings(run.path),
         "digits": 1 if test["count"] < 2000 else 2,
         "charts": _charts(run),
         "small": len(run.classes) <= MATRIX_CLASSES,

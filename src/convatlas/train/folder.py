@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.errors import FileError, InputError
+from convatlas.evaluate import readings
 from convatlas.files import write_text
 from convatlas.train.checkpoint import Checkpoints
 from convatlas.weights.store import FILE_NAME
 
 # how `whole_file` calls what it has not yet renamed
 _UNFINISHED = tuple(
-    f".{name}" for name in ("config.", "diverged.", "metrics.", "test.", "model.", "step-")
+    f".{name}"
+    for name in ("config.", "diverged.", "metrics.", "test.", "test_reads.", "model.", "step-")
 )
 _MAY_DIFFER = ("root", "versions")  # where the same images lie, and what is installed
 _DATA = ("images", "manifest")  # how many images there are, and which
@@ -111,7 +113,7 @@ class RunFiles:
         try:
             self.checkpoints.clear()
             events = sorted(self.tensorboard.glob("events.out.tfevents.*"))
-            pages = (self.report, self.card, self.bad_images)
+            pages = (self.report, self.card, self.bad_images, self.path / readings.FILE_NAME)
             for file in (*events, *pages, self.metrics, self.model, self.test, self.config):
                 file.unlink(missing_ok=True)
         except OSError as error:
