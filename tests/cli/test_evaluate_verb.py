@@ -236,6 +236,7 @@ class TestReadings:
         (["resnet9_cifar", "--weights", "gone.pth"], "1 --weights for 0 names"),
         (["RUN", "--precision", "int8"], "int8"),
         (["RUN", "--out", "RUN"], "--out"),
+        (["RUN", "--device", "abacus"], "can't run on the device 'abacus'"),
     ],
 )
 def test_options_that_dont_fit_say_so_in_one_line(

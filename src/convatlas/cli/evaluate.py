@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--precision", type=click.Choice(["float32", "bf16"]), default="float32", show_default=True
 )
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
 @click.option(
     "--batch-size",
@@ -124,6 +125,7 @@ def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
             how["weights_from"] if weights else None,
             protocol=protocol,
             precision=how["precision"],
+            device=how["device"],
         )
         for model, weights in pair_weights(models, how["weights"])
     ]

@@ -84,6 +84,7 @@ class Predictor:
         *,
         protocol: ViewProtocol = CENTER,
         precision: Precision = "float32",
+        device: str = "cpu",
     ) -> "Predictor":
         """Open a trained network, as `convatlas.weights.opening.open_model` does.
 
@@ -93,8 +94,13 @@ class Predictor:
             source: Which library wrote the weights; None: by the names of the tensors.
             protocol: Which views of an image it is shown.
             precision: See `convatlas.evaluate.answers.Answerer`.
+            device: Where the network runs, as torch calls it: "cpu", "cuda", "cuda:1".
+
+        Raises:
+            InputError: There is no such device here.
         """
-        return cls(*open_model(model, weights, source), protocol, precision)
+        network, metadata = open_model(model, weights, source)
+        return cls(_moved(network, device), metadata, protocol, precision)
 
     def prepare(self, image: Image.Image) -> Tensor:
         """Make the network's input of an image: (1, C, H, W), on the network's device."""
@@ -166,6 +172,14 @@ def guesses(answers: Answers, image: Image.Image, top: int = 5) -> list[Guess]:
     probabilities = answers.probabilities(image).tolist()
     order = sorted(range(len(probabilities)), key=lambda label: (-probabilities[label], label))
     return [Guess(i, answers.classes[i], probabilities[i]) for i in order[:top]]
+
+
+def _moved(model: nn.Module, device: str) -> nn.Module:
+    try:
+        return model.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for one
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"can't run on the device {device!r}: {reason}") from error
 
 
 def _preprocessing(name: str, metadata: dict[str, Any]) -> Preprocessing:
