@@ -38,7 +38,7 @@ from convatlas.weights.store import load
 
 # network, its width, recipe, epochs, changes of the recipe: sized for one CPU core
 ISBI = ("unet_padded", 16, "cells", 50, {"batch_size": 1, "tile": 256})
-NUCLEI = ("unet_padded", 16, "cells", 24, {"tile": 256})
+NUCLEI = ("unet_padded", 8, "cells", 36, {"tile": 256})
 BLURS = (0.0, 1.0, 2.0, 3.0)  # radii in pixels that the threshold may choose from
 SHOWN = 300  # pixels of a picture's side
 
