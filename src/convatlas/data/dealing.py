@@ -75,3 +75,27 @@ def held_out(
     kept = max(1, round(HELD_OUT * len(order))) if count is None else count(len(order))
     cut = len(order) - kept
     return train.part(order[:cut]), train.part(order[cut:])
+
+
+def divided(
+    train: Images, val: Images | None, test: Images | None, seed: int, where: str | Path
+) -> tuple[Images, Images, Images]:
+    """Make three splits of those that there are.
+
+    Args:
+        train: The training images, or all of them.
+        val: None or empty: there are none.
+        test: Likewise. The only one of `val` and `test` is for testing: it is read once, at the
+            end, and a tenth of `train` is for validation.
+        seed: Of what is drawn.
+        where: What errors call the images.
+
+    Raises:
+        FileError: No class has three images.
+    """
+    others = [split for split in (val, test) if split is not None and len(split.labels)]
+    if not others:
+        return dealt(train, seed, where)
+    if len(others) == 2:
+        return train, others[0], others[1]
+    return *held_out(train, seed), others[0]

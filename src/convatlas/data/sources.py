@@ -8,6 +8,7 @@ from convatlas.data.cifar import CIFAR10, CIFAR100, open_cifar
 from convatlas.data.digits import open_digits
 from convatlas.data.download import Progress
 from convatlas.data.folder import open_folder
+from convatlas.data.hub import open_hub
 from convatlas.data.imagenet import open_imagenet
 from convatlas.data.mnist import FASHION_MNIST, MNIST, open_idx
 from convatlas.data.splits import Split
@@ -34,6 +35,7 @@ FORMS = (
     "imagenet:PATH",
     "csv:FILE",
     "webdataset:PATTERN",
+    "hf:NAME",
 )
 
 
@@ -55,6 +57,8 @@ def open_source(
         FileError: Its files are missing, damaged or not what they should be.
     """
     kind, colon, path = text.partition(":")
+    if kind == "hf" and path:
+        return open_hub(path, root, seed)
     if colon and kind in _PATHS:
         example, opened = _PATHS[kind]
         if not path:

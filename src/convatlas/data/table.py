@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convatlas.data.card import Source
-from convatlas.data.dealing import dealt, held_out
+from convatlas.data.dealing import dealt, divided
 from convatlas.data.folder import FolderSplit, picture_card
 from convatlas.errors import FileError, suggest
 
@@ -52,12 +52,9 @@ def open_table(file: Path, seed: int = 0) -> Source:
     card = picture_card(file, classes, "csv")
     if splits[""].files:
         return Source(card, *dealt(splits[""], seed, file))
-    train, val, test = (splits[name] for name in SPLITS)
     _check_splits(file, classes, splits)
-    if val.files and test.files:
-        return Source(card, train, val, test)
-    train, kept = held_out(train, seed)
-    return Source(card, train, kept, val if val.files else test)
+    train, val, test = (splits[name] for name in SPLITS)
+    return Source(card, *divided(train, val, test, seed, file))
 
 
 def _rows(file: Path) -> Iterator[_Row]:

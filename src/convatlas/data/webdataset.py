@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from convatlas.data.card import Source
-from convatlas.data.dealing import dealt, held_out
+from convatlas.data.dealing import dealt, divided
 from convatlas.data.folder import picture_card
 from convatlas.data.images import read_image_bytes
 from convatlas.data.shards import Sample, read_bytes, read_shard
@@ -201,10 +201,7 @@ def _given(
     )
     if not len(train) or not (len(val) or len(test)):
         raise FileError(f"{pattern} needs pictures for training, and others for testing")
-    if len(val) and len(test):
-        return train, val, test
-    learnt, kept = held_out(train, seed)
-    return learnt, kept, val if len(val) else test
+    return divided(train, val, test, seed, pattern)
 
 
 def _numbered(pattern: Path, folder: Path, texts: Sequence[str]) -> tuple[Sequence[str], list[int]]:
