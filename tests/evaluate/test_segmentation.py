@@ -15,7 +15,7 @@ from convatlas.data.segmentation import Pair, SegmentationSplit
 from convatlas.errors import InputError
 from convatlas.evaluate.overlap import rand_error
 from convatlas.evaluate.segmentation import evaluate_segmentation
-from convatlas.evaluate.tiling import pixels_of, segment, segment_logits
+from convatlas.evaluate.tiling import Tiling, pixels_of, segment, segment_logits
 from convatlas.evaluate.warping import warping_error
 
 GREY = Preprocessing((256, 256), (0.5,), (0.25,))
@@ -44,12 +44,12 @@ def model():
 
 
 def test_all_pixels_that_have_a_class_count_alike(split, model):
-    found = evaluate_segmentation(model, split, GREY, tile=240)
+    found = evaluate_segmentation(model, split, GREY, tiling=Tiling(240))
     truth, predicted, loss = [], [], 0.0
     for i in range(3):
         image, mask = split.pair(i)
         pixels, known = pixels_of(image, GREY), mask != IGNORED
-        logits = segment_logits(model, pixels, GREY, 240)
+        logits = segment_logits(model, pixels, GREY, Tiling(240))
         labels = torch.from_numpy(np.where(known, mask, IGNORED).astype(np.int64))
         loss += F.cross_entropy(logits[None], labels[None], ignore_index=IGNORED, reduction="sum")
         truth.append(mask[known])

@@ -13,6 +13,7 @@ from convatlas.catalog import build, spec_of
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
 from convatlas.evaluate.tiling import (
+    Tiling,
     parts,
     pixels_of,
     segment,
@@ -58,8 +59,8 @@ def whole_pass(model, pixels, preprocessing=GREY):
 @pytest.mark.parametrize("tile", [252])
 def test_tiles_equal_one_pass_over_the_whole_image(model, size, tile):
     pixels = noise(*size)
-    assert len(list(tiled_logits(model, pixels, GREY, tile))) > 1
-    found = segment_logits(model, pixels, GREY, tile)
+    assert len(list(tiled_logits(model, pixels, GREY, Tiling(tile)))) > 1
+    found = segment_logits(model, pixels, GREY, Tiling(tile))
     torch.testing.assert_close(found, whole_pass(model, pixels), rtol=1e-4, atol=2e-4)
 
 
@@ -67,7 +68,7 @@ def test_tiles_equal_one_pass_over_the_whole_image(model, size, tile):
 @pytest.mark.parametrize("tile", [220, 305])
 def test_tiles_of_a_larger_image_equal_one_pass(model, tile):
     pixels = noise(300, 411)
-    found = segment_logits(model, pixels, GREY, tile)
+    found = segment_logits(model, pixels, GREY, Tiling(tile))
     torch.testing.assert_close(found, whole_pass(model, pixels), rtol=1e-4, atol=2e-4)
 
 
@@ -120,9 +121,24 @@ def test_memory_is_that_of_a_tile():
     model = build("unet_padded", width=1)
     seen = []
     model.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
-    segment(model, noise(700, 240), GREY, tile=256)
+    segment(model, noise(700, 240), GREY, tiling=Tiling(256))
     assert max(shape[2] * shape[3] for shape in seen) <= 256 * 256
     assert len(seen) > 5
+
+
+def test_turns_average_the_probabilities_of_turned_images(model):
+    # of a legal size, so that the poolings of a turned image stand in the same grid
+    pixels = noise(48, 64) if model.spec.padded else noise(20, 36)
+    total = 0
+    for quarters in range(4):
+        for mirror in (False, True):
+            turned = np.rot90(pixels, quarters)
+            turned = turned[:, ::-1] if mirror else turned
+            p = segment_logits(model, np.ascontiguousarray(turned), GREY).softmax(dim=0)
+            p = p.flip(2) if mirror else p
+            total = total + p.rot90(-quarters, (1, 2))
+    found = segment_logits(model, pixels, GREY, Tiling(turns=8))
+    torch.testing.assert_close(found.exp(), total / 8)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])
@@ -133,7 +149,9 @@ def test_pictures_of_any_mode_have_pixels(mode):
 
 def test_what_can_not_be_tiled_is_said(model):
     with pytest.raises(InputError, match=r"tiles of .* are too small for an image of 300.*208"):
-        segment(model, noise(300, 300), GREY, tile=190)
+        segment(model, noise(300, 300), GREY, tiling=Tiling(190))
+    with pytest.raises(InputError, match="turns are 1 or 8, not 7"):
+        Tiling(turns=7)
     with pytest.raises(InputError, match="without pixels"):
         segment(model, np.zeros((0, 5, 1), np.uint8), GREY)
 

@@ -9,6 +9,7 @@ import click
 from convatlas.errors import FileError, InputError
 
 if TYPE_CHECKING:
+    from convatlas.evaluate.tiling import Tiling
     from convatlas.serve.predictor import Predictor
 
 
@@ -29,9 +30,16 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Most pixels a side that the network is given at once; by default as it was tested.",
 )
+@click.option(
+    "--turns",
+    type=click.Choice(["1", "8"]),
+    default="1",
+    show_default=True,
+    help="8: average over the quarter turns of each tile and of its mirror image.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def command(
-    model: Path, images: tuple[Path, ...], out: Path, tile: int | None, as_json: bool
+    model: Path, images: tuple[Path, ...], out: Path, tile: int | None, turns: str, as_json: bool
 ) -> None:
     """Write a mask and an overlay of each IMAGE, in its own size.
 
@@ -42,9 +50,10 @@ def command(
     Example: convatlas segment runs/nuclei cells.png --out segments
     """
     from convatlas.data.images import count_pages
+    from convatlas.evaluate.tiling import Tiling
     from convatlas.serve.predictor import Predictor
 
-    predictor = Predictor.load(model)
+    predictor, tiling = Predictor.load(model), Tiling(tile, int(turns))
     _check_names(images)
     found: list[dict[str, Any]] = []
     errors: list[FileError] = []
@@ -53,7 +62,7 @@ def command(
             pages = count_pages(path)
             for page in range(pages):
                 name = path.stem if pages == 1 else f"{path.stem}-{page + 1}"
-                found.append(_segmented(predictor, path, page, out / name, tile))
+                found.append(_segmented(predictor, path, page, out / name, tiling))
         except FileError as error:  # the other images still get their masks
             errors.append(error)
     if as_json:
@@ -80,7 +89,7 @@ def _check_names(images: tuple[Path, ...]) -> None:
 
 
 def _segmented(
-    predictor: "Predictor", path: Path, page: int, target: Path, tile: int | None
+    predictor: "Predictor", path: Path, page: int, target: Path, tiling: "Tiling"
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -90,7 +99,7 @@ def _segmented(
 
     image = read_image(path, page)
     pixels = pixels_of(image, predictor.preprocessing)
-    classes = segment(predictor.model, pixels, predictor.preprocessing, tile)
+    classes = segment(predictor.model, pixels, predictor.preprocessing, tiling)
     mask, overlay = (
         target.with_name(f"{target.name}.png"),
         target.with_name(f"{target.name}-overlay.png"),

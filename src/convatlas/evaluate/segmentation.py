@@ -20,7 +20,7 @@ from convatlas.evaluate.overlap import (
     rand_error,
 )
 from convatlas.evaluate.sharing import UNSHARED, Sharing
-from convatlas.evaluate.tiling import check_finite, pixels_of, tiled_logits
+from convatlas.evaluate.tiling import PLAIN, Tiling, check_finite, pixels_of, tiled_logits
 from convatlas.evaluate.warping import warping_error
 
 
@@ -108,7 +108,7 @@ def evaluate_segmentation(
     preprocessing: Preprocessing,
     *,
     cells: bool = False,
-    tile: int | None = None,
+    tiling: Tiling = PLAIN,
     progress: Callable[[int, int], None] | None = None,
     sharing: Sharing = UNSHARED,
 ) -> SegmentationEvaluation:
@@ -120,7 +120,7 @@ def evaluate_segmentation(
         preprocessing: Normalises images; its size is that of the tiles.
         cells: Measure the Rand and the warping error too, where there are two classes; class 0
             divides the cells.
-        tile: Another size of tiles.
+        tiling: The size of tiles, and how often each is seen.
         progress: Called after each image with the images done and the images in all.
         sharing: The processes that share the images; each gets the evaluation of all of them.
 
@@ -135,7 +135,7 @@ def evaluate_segmentation(
     def count(part: tuple[int, int]) -> list[_Counted]:
         found = []
         for index in range(part[0], len(split), part[1]):
-            found.append(_count(model, split, index, preprocessing, tile, measured))
+            found.append(_count(model, split, index, preprocessing, tiling, measured))
             if progress is not None:
                 progress(index + 1, len(split))
         return found
@@ -161,13 +161,13 @@ def _count(
     split: SegmentationSplit,
     index: int,
     preprocessing: Preprocessing,
-    tile: int | None,
+    tiling: Tiling,
     measured: bool,
 ) -> _Counted:
     image, mask = split.pair(index)
     pixels = pixels_of(image, preprocessing)
     predicted, wrong = np.empty_like(mask), 0.0
-    for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tile):
+    for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tiling):
         _check(logits, split.classes)
         predicted[rows, columns] = logits.argmax(dim=0).numpy()
         wrong += _cross_entropy(logits, mask[rows, columns])

@@ -25,6 +25,29 @@ LEAST_TILE = 2 * CONTEXT + STEP
 
 
 @dataclass(frozen=True, slots=True)
+class Tiling:
+    """How images are shown to a segmentation network.
+
+    Attributes:
+        tile: Most rows and columns that it is given at once; None: the size of its preprocessing.
+        turns: 8: average the probabilities over the quarter turns of a tile and of its mirror
+            image. Ronneberger et al. 2015, Table 1, average over 7 rotations; which ones, the
+            paper does not say.
+    """
+
+    tile: int | None = None
+    turns: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse another number of turns."""
+        if self.turns not in (1, 8):
+            raise InputError(f"turns are 1 or 8, not {self.turns}")
+
+
+PLAIN = Tiling()
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A tile along one axis, in pixels of the image; before 0 and beyond its end it is mirrored.
 
@@ -96,15 +119,18 @@ def _padded(size: int, tile: int) -> list[Part]:
 
 
 def tiled_logits(
-    model: nn.Module, pixels: np.ndarray, preprocessing: Preprocessing, tile: int | None = None
+    model: nn.Module,
+    pixels: np.ndarray,
+    preprocessing: Preprocessing,
+    tiling: Tiling = PLAIN,
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Give the scores of each class at each pixel of an image of any size, part by part.
 
     Args:
         model: A U-Net, padded or not; runs in evaluation mode on the device it is on.
         pixels: (H, W, C), uint8.
-        preprocessing: Normalises them; its size is that of the tiles if `tile` isn't given.
-        tile: Most rows and columns that the network is given at once.
+        preprocessing: Normalises them; its size is that of the tiles if `tiling` has none.
+        tiling: The size of tiles, and how often each is seen.
 
     Yields:
         Rows and columns of a part, and its scores (classes, h, w), float32, on the CPU. Together
@@ -115,7 +141,7 @@ def tiled_logits(
             image without pixels.
     """
     spec = spec_of(model)
-    sizes = preprocessing.size if tile is None else (tile, tile)
+    sizes = preprocessing.size if tiling.tile is None else (tiling.tile, tiling.tile)
     if not pixels.size:
         raise InputError(f"an image without pixels can't be segmented: {pixels.shape}")
     rows, columns = (
@@ -127,18 +153,25 @@ def tiled_logits(
             for column in columns:
                 inside = preprocessing.normalized(_inside(pixels, row, column)[None]).to(weight)
                 inside = inside.contiguous(memory_format=torch.channels_last)
-                logits = model(inside)[0].float().cpu()
+                logits = (
+                    (model(inside) if tiling.turns == 1 else _turned(model, inside))[0]
+                    .float()
+                    .cpu()
+                )
                 rim = 0 if spec.padded else BORDER
                 kept = logits[:, row.kept(rim), column.kept(rim)]
                 yield slice(row.first, row.stop), slice(column.first, column.stop), kept
 
 
 def segment_logits(
-    model: nn.Module, pixels: np.ndarray, preprocessing: Preprocessing, tile: int | None = None
+    model: nn.Module,
+    pixels: np.ndarray,
+    preprocessing: Preprocessing,
+    tiling: Tiling = PLAIN,
 ) -> Tensor:
     """Give the scores of all pixels at once: (classes, H, W); see `tiled_logits`."""
     result = torch.empty(0)
-    for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tile):
+    for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tiling):
         if not result.numel():
             result = torch.empty(len(logits), *pixels.shape[:2])
         result[:, rows, columns] = logits
@@ -146,7 +179,10 @@ def segment_logits(
 
 
 def segment(
-    model: nn.Module, pixels: np.ndarray, preprocessing: Preprocessing, tile: int | None = None
+    model: nn.Module,
+    pixels: np.ndarray,
+    preprocessing: Preprocessing,
+    tiling: Tiling = PLAIN,
 ) -> np.ndarray:
     """Give the most probable class of each pixel, (H, W), uint8; see `tiled_logits`.
 
@@ -156,7 +192,7 @@ def segment(
         InputError: The network gives scores that are not finite.
     """
     result = np.empty(pixels.shape[:2], np.uint8)
-    for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tile):
+    for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tiling):
         check_finite(logits)
         result[rows, columns] = logits.argmax(dim=0).numpy()
     return result
@@ -195,6 +231,16 @@ def check_finite(logits: Tensor) -> None:
             "the network gives scores that are not finite (nan or infinity): its weights or its "
             "input are broken"
         )
+
+
+def _turned(model: nn.Module, images: Tensor) -> Tensor:
+    """Give the logarithm of the mean probabilities over 8 turns and mirrors of (N, C, H, W)."""
+    total = torch.zeros(())
+    for quarters in range(4):
+        for mirror in ((), (3,)):
+            logits = model(images.rot90(quarters, (2, 3)).flip(mirror))
+            total = total + logits.float().softmax(dim=1).flip(mirror).rot90(-quarters, (2, 3))
+    return (total / 8).clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 def _inside(pixels: np.ndarray, row: Part, column: Part) -> np.ndarray:
