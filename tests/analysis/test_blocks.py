@@ -53,7 +53,7 @@ def test_branches_are_concatenated_in_the_order_of_the_paper():
 def test_depthwise_and_grouped_convolutions_are_named_so():
     assert "3x3 depthwise, 32, batch norm, ReLU" in told(graph("mobilenet_v1", "stages.block1"))
     resnext = told(graph("resnext50_32x4d", "stages.conv2_x.0"))
-    assert "3x3 convolution, 128 in 32 groups, batch norm, ReLU" in resnext
+    assert "3x3 convolution, 128, 32 groups, batch norm, ReLU" in resnext
 
 
 def test_what_normalizes_the_input_has_a_box():

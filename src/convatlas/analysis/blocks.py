@@ -113,15 +113,19 @@ def _node(
 ) -> Node:
     meta = step.meta.get("tensor_meta")
     shape = tuple(getattr(meta, "shape", ()))[1:]
-    kind, label = "other", str(getattr(step.target, "__name__", step.target)).strip("_")
+    kind, notes = "other", ()
+    label = str(getattr(step.target, "__name__", step.target)).strip("_")
     if step.op == "placeholder":
         kind, label = "image", "input"
     elif step.op == "call_module":
         name = str(step.target)
-        kind, label = _module(traced.get_submodule(name), layers.get(name))
+        layer = layers.get(name)
+        kind, label = _module(traced.get_submodule(name), layer)
+        if layer is not None and layer.groups > 1 and "depthwise" not in label:
+            notes = (f"{layer.groups} groups",)
     elif label in _FUNCTIONS:
         kind, label = "join", _FUNCTIONS[label]
-    return Node(step.name, label, (), kind, shape, inputs)
+    return Node(step.name, label, notes, kind, shape, inputs)
 
 
 def _module(module: nn.Module, layer: LayerRecord | None) -> tuple[str, str]:
@@ -140,8 +144,7 @@ def _module(module: nn.Module, layer: LayerRecord | None) -> tuple[str, str]:
             return "up", f"{window} up-convolution, {channels}"
         if layer.groups == layer.input_shape[0] > 1:
             return "conv", f"{window} depthwise, {channels}"
-        groups = f" in {layer.groups} groups" if layer.groups > 1 else ""
-        return "conv", f"{window} convolution, {channels}{groups}"
+        return "conv", f"{window} convolution, {channels}"
     if layer.role == "linear":
         return "linear", f"linear, {layer.output_shape[-1]}"
     if layer.role == "pool":

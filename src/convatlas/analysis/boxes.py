@@ -22,7 +22,7 @@ LOOKS = {
     "pool": ("#f3c879", "#fae4bd", "#cf9020"),
     "image": ("#f7f7f7", "#ffffff", "#e2e2e2"),
 }
-TALLEST = 1.2  # inches, the highest box
+TALLEST, _WIDEST = 1.2, 0.95  # inches: the highest box, the most room that one takes of a column
 _THICKEST, _SLANT = 0.5, 0.3  # parts of a column
 _THINNEST, _RISE = 0.035, 0.7  # inches; of the depth, how far the back stands higher
 _CUT = 0.016  # inches between two lines through a box, at least
@@ -33,7 +33,7 @@ class Scale:
     """Sizes of boxes: the roots of pixels and channels, so that a map of 1x1 can still be seen.
 
     Attributes:
-        column: Room for a box, in inches.
+        column: Distance of two boxes, in inches.
         pixels: Side of the largest map.
         channels: The most of any map.
     """
@@ -42,13 +42,17 @@ class Scale:
     pixels: int
     channels: int
 
+    @property
+    def _room(self) -> float:
+        return min(self.column, _WIDEST)
+
     def height(self, shape: Sequence[int]) -> float:
         """Give the height of a box in inches."""
         return TALLEST * math.sqrt((shape[1] if len(shape) == 3 else 1) / self.pixels)
 
     def depth(self, shape: Sequence[int]) -> float:
         """Give how far its back stands to the right, in inches."""
-        return self.column * _SLANT * math.sqrt((shape[2] if len(shape) == 3 else 1) / self.pixels)
+        return self._room * _SLANT * math.sqrt((shape[2] if len(shape) == 3 else 1) / self.pixels)
 
     def rise(self, shape: Sequence[int]) -> float:
         """Give how far its back stands higher, in inches."""
@@ -56,7 +60,7 @@ class Scale:
 
     def thickness(self, shape: Sequence[int]) -> float:
         """Give the width of its front in inches."""
-        return max(_THINNEST, self.column * _THICKEST * math.sqrt(shape[0] / self.channels))
+        return max(_THINNEST, self._room * _THICKEST * math.sqrt(shape[0] / self.channels))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ catalog, counts: no ensembles, no changed layers, no other training set.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 from convatlas import catalog
@@ -114,16 +115,28 @@ def _is_about(claim: Claim, name: str, architecture: Architecture, variant: Vari
     config = claim.config
     if config.get("models", 1) != 1 or "dataset" not in config or _is_contest(config):
         return False
+    found = _network(claim.subject)
+    if found is None:
+        return False
+    family, base = found
     try:
-        family, base = catalog.find(claim.subject)
         known = {field.name for field in fields(base.spec)} if is_dataclass(base.spec) else set()
         if family is not architecture or not config.keys() <= _PROTOCOL | known:
             return False
         changes = {key: _value(config[key]) for key in config.keys() & known - _PROTOCOL}
         spec = replace(base.spec, **changes)
-    except (UserError, TypeError):  # a network or a value that is not of the catalog
+    except (UserError, TypeError):  # a value that no network can be built with
         return False
     return spec == variant.spec and (claim.subject == name or spec != base.spec)
+
+
+@cache
+def _network(name: str) -> tuple[Architecture, Variant] | None:
+    """Find a network; None: it is not of the catalog, whose error would take long to word."""
+    try:
+        return catalog.find(name)
+    except UserError:
+        return None
 
 
 def _is_contest(config: Mapping[str, Any]) -> bool:
