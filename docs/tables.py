@@ -1,15 +1,23 @@
 """Write the pages and tables that are made from the catalog and the ledger.
 
-Run: make tables    # or with --check: say which of them are out of date, exit 1 if any is
+Run: make tables    # renews what is out of date: pages by their text, pictures by their description
+     python docs/tables.py --check     # only says what is out of date; exit 1 if anything is
+     python docs/tables.py --redraw    # draws every picture anew
 """
 
 import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+from lineage_page import lineage_page, lineage_pictures
+from paper_pages import CLAIMS, FACTS, FIGURES, claims, error_text, facts, figures, renewed
+from pictures import Picture, is_current, ledger, pictures
+
 from convatlas import catalog
+from convatlas.analysis.claims import ClaimResult, check_claims
 from convatlas.analysis.costs import catalog_costs
 from convatlas.analysis.errata import errata_page
-from convatlas.analysis.ledger import read_ledger
 from convatlas.analysis.published import Published, common_test, published_errors
 from convatlas.analysis.report import size_text
 from convatlas.card import Architecture
@@ -25,7 +33,7 @@ def papers_table() -> str:
     rows = ["| paper | year | networks | parameters | MACs |", "|---|---|---|---|---|"]
     for architecture in catalog.ARCHITECTURES:
         paper, names = architecture.paper, list(architecture.variants)
-        title = f"[{paper.title}]({_page(architecture)})"
+        title = f"[{paper.title}]({page_of(architecture)})"
         params = _range([costs[name][0] for name in names])
         macs = _range([costs[name][1] for name in names])
         shown = ", ".join(f"`{name}`" for name in names)
@@ -43,8 +51,7 @@ def networks_page() -> str:
         "published for one network, top-1 and top-5 on ImageNet; `convatlas compare` names who "
         "prints them. This page is made by `make tables`.\n"
     ]
-    claims = read_ledger()
-    published = common_test({name: published_errors(name, claims) for name in costs})
+    published = usual_errors()
     for architecture in catalog.ARCHITECTURES:
         paper = architecture.paper
         rows = ["| network | parameters | MACs | input | published error | remarks |"]
@@ -52,12 +59,18 @@ def networks_page() -> str:
         for name, variant in architecture.variants.items():
             params, macs = costs[name]
             size = size_text(variant.input_shape)
-            error = _error(published.get(name))
+            error = error_text(published.get(name))
             cells = (f"`{name}`", f"{params:,}", f"{macs:,}", size, error, variant.deviation)
             rows.append(f"| {' | '.join(cells)} |")
         title = f"## {paper.title}\n\n{paper.authors}, {paper.year}. {_link(architecture)}\n"
         parts.append(title + "\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
+
+
+@cache
+def usual_errors() -> dict[str, Published]:
+    """Give the published errors of every network, tested alike where that can be."""
+    return common_test({name: published_errors(name, ledger()) for name in catalog.variants()})
 
 
 def readme() -> str:
@@ -67,37 +80,80 @@ def readme() -> str:
     return before + BEGIN + papers_table() + END + after
 
 
-def main(check: bool) -> int:
-    """Write what is out of date, or with `check` only name it."""
-    pages = {"README.md": readme, "docs/networks.md": networks_page, "docs/errata.md": errata_page}
-    old = []
-    for name, page in pages.items():
-        path, text = REPOSITORY / name, page()
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            old.append(name)
-            if not check:
-                write_text(path, text)
+def paper_pages(results: Sequence[ClaimResult] | None) -> dict[str, str]:
+    """Give the pages of the papers with what stands between their markers renewed.
+
+    Args:
+        results: Of all claims; None: the sections of the claims are left as they are.
+    """
+    costs, published = catalog_costs(), usual_errors()
+    pages = {}
+    for architecture in catalog.ARCHITECTURES:
+        name = page_of(architecture)
+        text = (REPOSITORY / name).read_text(encoding="utf-8")
+        text = renewed(text, FIGURES, figures(architecture))
+        text = renewed(text, FACTS, facts(architecture, costs, published))
+        if results is not None:
+            text = renewed(text, CLAIMS, claims(architecture, results))
+        pages[name] = text
+    return pages
+
+
+def out_of_date(results: Sequence[ClaimResult] | None) -> dict[str, str]:
+    """Give the pages that are not what they should be: path -> what should stand there."""
+    pages = {
+        "README.md": readme(),
+        "docs/networks.md": networks_page(),
+        "docs/errata.md": errata_page(),
+        "docs/lineage.md": lineage_page(),
+        **paper_pages(results),
+    }
+    return {name: text for name, text in pages.items() if is_old(name, text)}
+
+
+def is_old(name: str, text: str) -> bool:
+    """Tell whether a page is not what it should be."""
+    path = REPOSITORY / name
+    return not path.exists() or path.read_text(encoding="utf-8") != text
+
+
+def every_picture() -> dict[str, Picture]:
+    """Give every picture: path -> what it shows in words, and how it is drawn."""
+    return pictures() | lineage_pictures()
+
+
+def old_pictures() -> dict[str, Picture]:
+    """Give the pictures that do not show what they should."""
+    return {
+        name: (told, draw)
+        for name, (told, draw) in every_picture().items()
+        if not is_current(REPOSITORY / name, told())
+    }
+
+
+def main(check: bool, redraw: bool = False) -> int:
+    """Write what is out of date, or with `check` only name it; `redraw` draws all pictures anew."""
+    pages = out_of_date(check_claims())
+    drawn = every_picture() if redraw else old_pictures()
+    if not check:
+        for name, text in pages.items():
+            write_text(REPOSITORY / name, text)
+        for name, (_, draw) in drawn.items():
+            (REPOSITORY / name).parent.mkdir(parents=True, exist_ok=True)
+            draw(REPOSITORY / name)
+    old = [*pages, *drawn]
     print(f"out of date: {', '.join(old)}" if old else "all tables are up to date")
     return 1 if check and old else 0
 
 
-def _page(architecture: Architecture) -> str:
+def page_of(architecture: Architecture) -> str:
+    """Give where the page of a paper is, in the repository."""
     return f"docs/architectures/{architecture.name}.md"
 
 
 def _link(architecture: Architecture) -> str:
     page = f"[The page of the paper](architectures/{architecture.name}.md)"
     return f"<{architecture.paper.url}>. {page}." if architecture.paper.url else f"{page}."
-
-
-def _error(result: Published | None) -> str:
-    if result is None:
-        return ""
-    top1, top5 = result.top1_error, result.top5_error
-    errors = "-" if top1 is None else f"{top1:.2f}"
-    if top5 is not None:
-        errors += f" / {top5:.2f}"
-    return f"{errors} ({result.test})"
 
 
 def _range(values: list[int]) -> str:
@@ -113,4 +169,4 @@ def _short(value: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    sys.exit(main("--check" in sys.argv[1:], "--redraw" in sys.argv[1:]))

@@ -1,5 +1,6 @@
 """The ledger against the networks, and the verdicts on ledgers made by hand."""
 
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from convatlas.analysis.claims import ClaimResult, equals, within
 from convatlas.analysis.errata import errata_page
 from convatlas.analysis.expressions import evaluate
 from convatlas.analysis.ledger import read_ledger
+from convatlas.catalog import ARCHITECTURES
 from convatlas.errors import FileError, InputError, UnknownNameError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -70,6 +72,20 @@ def test_a_claim_under_another_id_and_in_another_file_has_the_same_verdict(
 def test_the_page_of_the_errata_is_that_of_the_ledger():
     page = (REPOSITORY / "docs" / "errata.md").read_text(encoding="utf-8")
     assert page == errata_page(), "make it again: convatlas claims --errata > docs/errata.md"
+
+
+def test_the_pages_of_the_papers_show_these_verdicts(
+    results: dict[str, ClaimResult], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
+    tables, sections = (importlib.import_module(name) for name in ("tables", "paper_pages"))
+    old = [
+        architecture.name
+        for architecture in ARCHITECTURES
+        if sections.claims(architecture, list(results.values()))
+        not in (REPOSITORY / tables.page_of(architecture)).read_text(encoding="utf-8")
+    ]
+    assert old == [], "make tables"
 
 
 def test_the_ledger_speaks_of_papers_only():
