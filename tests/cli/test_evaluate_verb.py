@@ -170,7 +170,7 @@ def test_several_networks_are_measured_together_alone_and_in_pairs(
 ) -> None:
     found = json_of(call, run_folder, other, "--data", "digits")
     alone = [json_of(call, model, "--data", "digits") for model in (run_folder, other)]
-    assert found["models"] == [str(run_folder), str(other)]
+    assert [member["model"] for member in found["members"]] == [str(run_folder), str(other)]
     for member, single in zip(found["members"], alone, strict=True):
         assert member["top1_accuracy"] == single["top1_accuracy"]
     assert found["spread"]["count"] == 2
@@ -181,6 +181,21 @@ def test_several_networks_are_measured_together_alone_and_in_pairs(
     printed = call("evaluate", run_folder, other, "--data", "digits")
     for text in ("2 networks together", "standard deviation", "McNemar", "1, 2", str(other)):
         assert text in printed.out
+
+
+def test_different_networks_have_no_spread(call, run_folder: Path, tmp_path: Path) -> None:
+    card = open_source("digits").card
+    torch.manual_seed(2)
+    metadata = {
+        "classes": list(card.classes),
+        "preprocessing": {"size": [32, 32], "mean": [0.5], "std": [0.5]},
+    }
+    ca.save(ca.create("lenet5_modern"), tmp_path / "lenet.safetensors", metadata)
+    models = (run_folder, tmp_path / "lenet.safetensors")
+    found = json_of(call, *models, "--data", "digits")
+    assert [m["architecture"] for m in found["members"]] == ["resnet8_cifar", "lenet5_modern"]
+    assert "spread" not in found
+    assert "standard deviation" not in call("evaluate", *models, "--data", "digits").out
 
 
 def test_a_name_with_weights_is_a_model(call, run_folder: Path) -> None:

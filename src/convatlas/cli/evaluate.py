@@ -78,7 +78,7 @@ def command(
     if source_text.startswith("segmentation:"):
         from convatlas.cli.evaluate_masks import evaluate_masks
 
-        evaluate_masks(models, source_text, split, root, as_json)
+        evaluate_masks(models, source_text, split, root, as_json, {**how, "out": out})
         return
     from convatlas.cli.evaluate_tables import print_group, write_predictions
 
@@ -96,14 +96,13 @@ def command(
     if out is not None:
         write_predictions(out, found.together)
     reads = _noted(models, found, asked, root)
+    names = [predictor.name for predictor in predictors]
     if as_json:
         more = {"test_reads": reads} if reads else {}
-        measured = found.to_dict() if len(models) > 1 else found.together.to_dict()
-        named = {"models": list(models)} if len(models) > 1 else {}
-        document = asked | named | more | measured
+        document = asked | more | _measurements(names, models, found)
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    print_group([p.name for p in predictors], models, asked, found)
+    print_group(names, models, asked, found)
     for model, times in reads.items():
         click.echo(
             f"\nThe test images of {model} were read {times} times so far, the test at the end of "
@@ -168,6 +167,20 @@ def _measured(
             workers=how["workers"],
             progress=progress,
         )
+
+
+def _measurements(
+    names: list[str], models: tuple[str, ...], found: "GroupEvaluation"
+) -> dict[str, Any]:
+    """Give what JSON tells of one network, or of several together and alone."""
+    if len(models) == 1:
+        return found.together.to_dict()
+    document = found.to_dict()
+    for member, name, model in zip(document["members"], names, models, strict=True):
+        member |= {"architecture": name, "model": model}
+    if len(set(names)) > 1:
+        del document["spread"]  # of different networks there is no distribution
+    return document
 
 
 def _noted(

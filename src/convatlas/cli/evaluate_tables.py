@@ -103,14 +103,14 @@ def _print_members(
     ]
     print_table(head, rows, right=head[2:6])
     spread = found.spread
-    if spread.interval is not None:
+    if spread.interval is not None and len(set(names)) == 1:  # runs that differ in their seed
         low, high = (f"{100 * end:.2f}" for end in spread.interval)
         console.print(
             f"alone: mean top-1 {spread.mean:.2%}, standard deviation {spread.deviation:.2%} "
             f"(95 % interval of the mean {low} to {high} %)"
         )
     if len(names) <= PAIRED:
-        console.print("\npairs: only one right, same answer, correlation of mistakes, McNemar's p")
+        console.print("\npairs: correlation of their mistakes, p of McNemar's test")
         _print_pairs(found)
 
 
