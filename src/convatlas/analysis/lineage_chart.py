@@ -258,7 +258,7 @@ def _draw_box(axes: "Axes", at: tuple[float, float], name: str, remark: str) -> 
     x, y = at
     corner = (x - _WIDE / 2, y - _BOX / 2)
     shape = "round,pad=0,rounding_size=0.05"
-    look = {"facecolor": LOOKS["conv"][0], "edgecolor": INK, "linewidth": 0.6}
+    look: dict[str, Any] = {"facecolor": LOOKS["conv"][0], "edgecolor": INK, "linewidth": 0.6}
     axes.add_patch(FancyBboxPatch(corner, _WIDE, _BOX, boxstyle=shape, zorder=3, **look))
     write(axes, x, y + (0.075 if remark else 0), name, 7.6, weight="bold", zorder=4)
     if remark:
