@@ -153,6 +153,8 @@ def test_training_evaluation_and_segmentation_in_three_commands(call, cells, tmp
     assert found["mean_iou"] == pytest.approx(test["mean_iou"])
     assert found["rand_error"] is not None
     assert found["test_reads"] == 3
+    turned = call("evaluate", out, "--data", source, "--protocol", "turns", "--json")
+    assert json.loads(turned.out)["protocol"] == "turns"
     ended = call("segment", out, cells / "images" / "2.png", "--out", tmp_path / "masks")
     assert ended.code == 0
 
@@ -171,3 +173,17 @@ def test_masks_are_no_source_of_a_classifier(call, cells) -> None:
     ended = call("train", "lenet5", "--data", f"segmentation:{cells}")
     assert ended.code == 2
     assert "gives a class to an image, not to its pixels" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--protocol", "10crop"), "no protocol of images and masks named '10crop'"),
+        (("--precision", "bf16"), "images and masks take no --precision"),
+        (("--weights-from", "timm"), "images and masks take no --weights-from"),
+    ],
+)
+def test_options_of_classifiers_are_refused(call, model, cells, option, message) -> None:
+    ended = call("evaluate", model, "--data", f"segmentation:{cells}", *option)
+    assert ended.code == 2
+    assert message in ended.err

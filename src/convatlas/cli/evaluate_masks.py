@@ -6,28 +6,45 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convatlas.errors import FileError, InputError
+from convatlas.errors import FileError, InputError, unknown
 
 if TYPE_CHECKING:
     from convatlas.evaluate.segmentation import SegmentationEvaluation
     from convatlas.serve.predictor import Predictor
 
+PROTOCOLS = {"center": 1, "turns": 8}  # and how often each tile is seen
 SHOWN = 10  # images that the table lists
 
 
 def evaluate_masks(
-    models: tuple[str, ...], source_text: str, split: str, root: Path | None, as_json: bool
+    models: tuple[str, ...],
+    source_text: str,
+    split: str,
+    root: Path | None,
+    as_json: bool,
+    how: dict[str, Any],
 ) -> None:
     """Segment the images of a split and print how well the classes overlap.
 
+    Args:
+        models: One network.
+        source_text: Images and masks.
+        split: Of the source.
+        root: What its path is relative to.
+        as_json: Print all that was measured.
+        how: The other options of the verb, of which masks know the protocol alone.
+
     Raises:
-        InputError: Several networks; one that gives classes to images; other classes.
+        InputError: Several networks; one that gives classes to images; other classes; an option
+            that is of whole images.
     """
     from convatlas.cli.progress import show_batches
     from convatlas.data.segmentation import open_segmentation
     from convatlas.evaluate.segmentation import evaluate_segmentation
+    from convatlas.evaluate.tiling import Tiling
     from convatlas.serve.predictor import Predictor
 
+    tiling = Tiling(turns=_turns(how))
     if len(models) > 1:
         raise InputError(f"images and masks test one network at a time; got {len(models)}")
     predictor = Predictor.load(models[0])
@@ -39,6 +56,7 @@ def evaluate_masks(
             getattr(source, split),
             predictor.preprocessing,
             cells=True,
+            tiling=tiling,
             progress=progress,
         )
     reads = _noted(models[0], found, source_text, split, root)
@@ -47,6 +65,7 @@ def evaluate_masks(
         "architecture": predictor.name,
         "source": source_text,
         "split": split,
+        "protocol": how["protocol"],
     }
     if as_json:
         more = {"test_reads": reads} if reads else {}
@@ -58,6 +77,17 @@ def evaluate_masks(
             f"\nThe test images of {models[0]} were read {reads} times so far, the test at the end "
             "of its training included: what is chosen by them is no longer measured."
         )
+
+
+def _turns(how: dict[str, Any]) -> int:
+    """Read the protocol; refuse what masks have no use for."""
+    plain = {"weights": (), "weights_from": None, "scales": None, "out": None}
+    for name, value in {**plain, "precision": "float32"}.items():
+        if how[name] != value:
+            raise InputError(f"images and masks take no --{name.replace('_', '-')}")
+    if how["protocol"] not in PROTOCOLS:
+        raise unknown("protocol of images and masks", how["protocol"], PROTOCOLS)
+    return PROTOCOLS[how["protocol"]]
 
 
 def _check_classes(predictor: "Predictor", given: tuple[str, ...], source: str) -> None:
