@@ -2,7 +2,7 @@
 # Both need Python 3.11 or newer and nothing else; the first call makes .venv and installs into it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-slow tables clean
+.PHONY: help demo check format test test-slow faults tables clean
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -47,6 +47,9 @@ test: $(READY) ## The tests; under three minutes on two cores
 
 test-slow: $(READY) ## The tests and the slow ones
 	@$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+
+faults: $(READY) ## Inject every fault of the list, often: kills, full disks, damage, no memory, ...
+	@$(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/faults
 
 tables: $(READY) ## Renew the tables of the README and the docs
 	@$(BIN)/python docs/tables.py

@@ -6,8 +6,10 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 
+from convatlas.errors import UserError
 from convatlas.train.run import start_run
 
 # one process imports torch, each run is forked from it: no run waits for an import
@@ -16,11 +18,15 @@ CONTEXT.set_forkserver_preload(["convatlas.train.run", "pytest"])
 SETTINGS = {"recipe_name": "digits", "epochs": 4, "changes": {"batch_size": 12}}  # 20 steps
 
 
-def go_on(source, settings, prepare):
-    """Take a run to its end, in a process as a user's would be."""
+def go_on(name, source, settings, prepare):
+    """Take a run to its end, in a process as a user's would be; a mistake is left in a file."""
     os.setsid()
     prepare()
-    start_run("lenet5_modern", source, resume=True, **settings)
+    try:
+        start_run(name, source, resume=True, **settings)
+    except UserError as error:
+        (settings["out"] / "error.txt").write_text(str(error))
+        sys.exit(2)
 
 
 def nothing():
@@ -33,10 +39,10 @@ class Runs:
     def __init__(self, source):
         self.source, self.processes = source, []
 
-    def begin(self, out, prepare=nothing, **options):
+    def begin(self, out, prepare=nothing, name="lenet5_modern", **options):
         """Give a process that takes the run in a folder to its end."""
         settings = {"out": out, **SETTINGS, **options}
-        process = CONTEXT.Process(target=go_on, args=(self.source, settings, prepare))
+        process = CONTEXT.Process(target=go_on, args=(name, self.source, settings, prepare))
         process.start()
         self.processes.append(process)
         return process
