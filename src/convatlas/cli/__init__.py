@@ -30,6 +30,7 @@ VERBS = {
     "budget": "budget",
     "claims": "claims",
     "recipe": "recipe",
+    "data": "data",
     "train": "train",
     "evaluate": "evaluate",
     "predict": "predict",

@@ -7,8 +7,13 @@ import click
 
 
 @contextlib.contextmanager
-def show_batches(title: str) -> Generator[Callable[[int, int], None]]:
-    """Show batches on standard error: a bar on a terminal, a line every five seconds elsewhere."""
+def show_batches(title: str, noun: str = "batch") -> Generator[Callable[[int, int], None]]:
+    """Show batches on standard error: a bar on a terminal, a line every five seconds elsewhere.
+
+    Args:
+        title: What is going on.
+        noun: What is counted.
+    """
     import time
 
     from rich.console import Console
@@ -27,6 +32,6 @@ def show_batches(title: str) -> Generator[Callable[[int, int], None]]:
         nonlocal shown
         if time.monotonic() - shown >= 5:
             shown = time.monotonic()
-            click.echo(f"{title}: batch {done} of {total}", err=True)
+            click.echo(f"{title}: {noun} {done} of {total}", err=True)
 
     yield line

@@ -32,6 +32,15 @@ class Split(Protocol):
         ...
 
 
+@runtime_checkable
+class Stored(Protocol):
+    """A split whose images are files, or parts of some."""
+
+    def content(self, i: int) -> bytes:
+        """Give the bytes of the file of image `i`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class ArraySplit:
     """Images of one size that lie in memory.
