@@ -11,7 +11,8 @@ from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
 from convatlas.evaluate.answers import Answerer
 from convatlas.evaluate.evaluation import evaluate, evaluate_ensemble
-from convatlas.evaluate.protocols import PROTOCOLS, Dense, TenCrop, find_protocol, pictures
+from convatlas.evaluate.protocols import PROTOCOLS, Dense, TenCrop, find_protocol
+from convatlas.evaluate.views import pictures
 
 NAMES = ["cat", "dog", "owl"]
 IMAGENET = Preprocessing((32, 32), (0.5,) * 3, (0.25,) * 3, resize_shorter=36)

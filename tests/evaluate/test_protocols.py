@@ -8,7 +8,8 @@ from PIL import Image
 
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError, UnknownNameError
-from convatlas.evaluate.protocols import PROTOCOLS, Crops144, Dense, find_protocol, pictures
+from convatlas.evaluate.protocols import PROTOCOLS, Crops144, Dense, find_protocol
+from convatlas.evaluate.views import pictures
 
 ALEXNET = Preprocessing((227, 227), (0.5,) * 3, (0.25,) * 3, resize_shorter=256)
 IMAGENET = Preprocessing((224, 224), (0.5,) * 3, (0.25,) * 3, resize_shorter=256)

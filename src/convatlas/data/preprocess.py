@@ -93,7 +93,7 @@ class Preprocessing:
         if self.resize_shorter is None:
             found = resized(image, (height, width), self.interpolation)
         else:
-            rows, columns = shorter_side_to(image, self.resize_shorter)
+            rows, columns = shorter_side_to((image.height, image.width), self.resize_shorter)
             # round() and this order of halves are torchvision's, on which published weights stand
             top, left = round((rows - height) / 2), round((columns - width) / 2)
             crop = (top, left, height, width)

@@ -16,7 +16,8 @@ from convatlas.data.sources import Split
 from convatlas.data.tolerant import TolerantSplit
 from convatlas.data.workers import fetch
 from convatlas.evaluate.modes import eval_mode
-from convatlas.evaluate.protocols import CENTER, Center, ViewProtocol, pictures
+from convatlas.evaluate.protocols import CENTER, Center, ViewProtocol
+from convatlas.evaluate.views import pictures
 from convatlas.transfer.fcn import to_fcn
 
 Precision = Literal["float32", "bf16"]

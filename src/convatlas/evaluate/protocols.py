@@ -4,39 +4,31 @@ Each paper tests in a way of its own, and the errors it prints hold for that way
 lists views of an image; none of them reads a pixel, so that they can be counted and compared.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from PIL import Image, ImageOps
-
-from convatlas.data.augment import RESAMPLING
-from convatlas.data.images import plain
+from convatlas.data.augment import shorter_side_to
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError, unknown
+from convatlas.evaluate.views import (
+    Size,
+    View,
+    corners,
+    in_proportion,
+    inner_size,
+    middle,
+    middle_of,
+    own_scale,
+    resized,
+    three_squares,
+    view_of,
+    whole_view,
+    with_mirrors,
+)
 
-Size = tuple[int, int]  # height, width
-Box = tuple[int, int, int, int]  # top, left, height, width
 GOOGLENET_SCALES = (256, 288, 320, 352)  # for 224 pixels, as the next
 RESNET_SCALES = (224, 256, 384, 480, 640)
 Average = Literal["probabilities", "logits"]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A part of an image, in the size in which a network sees it.
-
-    Attributes:
-        resized: The whole image is brought to this height and width;
-        box: of that, this part is taken: top, left, height, width;
-        size: and brought to this height and width.
-        mirrored: Left and right change places.
-    """
-
-    resized: Size
-    box: Box
-    size: Size
-    mirrored: bool = False
 
 
 class ViewProtocol(Protocol):
@@ -69,10 +61,10 @@ class Center:
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give the centre, or all of a stretched image."""
-        size = _inner(preprocessing)
+        size = inner_size(preprocessing)
         shorter = preprocessing.resize_shorter
-        whole = size if shorter is None else _shorter_to(image, shorter)
-        return (_view(whole, _middle(whole, size)),)
+        whole = size if shorter is None else shorter_side_to(image, shorter)
+        return (view_of(whole, middle(whole, size)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +83,11 @@ class TenCrop:
 
         Where that leaves no margin, it is 256/224 times as large as the network's input.
         """
-        size, scale = _inner(preprocessing), _scale(preprocessing)
-        whole = _resized(image, preprocessing, scale)
-        square = _middle(whole, (min(whole[0], scale), min(whole[1], scale)))
-        places = [*_corners(square, size), _middle(whole, size)]
-        return _mirrored(_view(whole, place) for place in places)
+        size, scale = inner_size(preprocessing), own_scale(preprocessing)
+        whole = resized(image, preprocessing, scale)
+        square = middle(whole, (min(whole[0], scale), min(whole[1], scale)))
+        places = [*corners(square, size), middle(whole, size)]
+        return with_mirrors(view_of(whole, place) for place in places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +112,17 @@ class Crops144:
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give 144 views, or 36 for each size."""
-        size = _inner(preprocessing)
+        size = inner_size(preprocessing)
         found = []
-        for scale in self.scales or _in_proportion(GOOGLENET_SCALES, size):
+        for scale in self.scales or in_proportion(GOOGLENET_SCALES, size):
             if scale < max(size):
                 raise InputError(f"images of {scale} pixels are too small for views of {max(size)}")
-            whole = _resized(image, preprocessing, scale)
-            for square in _three_squares(whole):
-                places = [*_corners(square, size), _middle_of(square, size)]
-                found += [_view(whole, place) for place in places]
+            whole = resized(image, preprocessing, scale)
+            for square in three_squares(whole):
+                places = [*corners(square, size), middle_of(square, size)]
+                found += [view_of(whole, place) for place in places]
                 found.append(View(whole, square, size))
-        return _mirrored(found)
+        return with_mirrors(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +145,8 @@ class Dense:
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give two views for each size."""
-        scales = self.scales or (_scale(preprocessing),)
-        return _mirrored(_whole(image, preprocessing, scale) for scale in scales)
+        scales = self.scales or (own_scale(preprocessing),)
+        return with_mirrors(whole_view(image, preprocessing, scale) for scale in scales)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +169,8 @@ class MultiScale:
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give one view for each size."""
-        scales = self.scales or _in_proportion(RESNET_SCALES, _inner(preprocessing))
-        return tuple(_whole(image, preprocessing, scale) for scale in scales)
+        scales = self.scales or in_proportion(RESNET_SCALES, inner_size(preprocessing))
+        return tuple(whole_view(image, preprocessing, scale) for scale in scales)
 
 
 CENTER = Center()
@@ -212,94 +204,3 @@ def find_protocol(name: str, scales: tuple[int, ...] | None = None) -> ViewProto
     if not scales or min(scales) < 1:
         raise InputError(f"scales are shorter sides in pixels, such as 256,384,512, not {scales}")
     return replace(protocol, scales=scales)
-
-
-def pictures(
-    image: Image.Image, views: tuple[View, ...], preprocessing: Preprocessing
-) -> Iterator[Image.Image]:
-    """Draw views of an image, in the colour mode and with the border of a preprocessing."""
-    image = plain(image).convert(preprocessing.mode)
-    whole, filter_ = image, RESAMPLING[preprocessing.interpolation]
-    for view in views:
-        height, width = view.resized
-        if whole is image or whole.size != (width, height):
-            whole = image.resize((width, height), filter_)
-        top, left, rows, columns = view.box
-        shown = whole.crop((left, top, left + columns, top + rows))
-        if (rows, columns) != view.size:
-            shown = shown.resize((view.size[1], view.size[0]), filter_)
-        if view.mirrored:
-            shown = ImageOps.mirror(shown)
-        yield ImageOps.expand(shown, preprocessing.border) if preprocessing.border else shown
-
-
-def _inner(preprocessing: Preprocessing) -> Size:
-    height, width = preprocessing.size
-    return height - 2 * preprocessing.border, width - 2 * preprocessing.border
-
-
-def _scale(preprocessing: Preprocessing) -> int:
-    size, shorter = _inner(preprocessing), preprocessing.resize_shorter
-    if shorter is not None and shorter > max(size):
-        return shorter
-    return _in_proportion((256,), size)[0]
-
-
-def _in_proportion(scales: tuple[int, ...], size: Size) -> tuple[int, ...]:
-    return tuple(round(scale * max(size) / 224) for scale in scales)
-
-
-def _resized(image: Size, preprocessing: Preprocessing, scale: int) -> Size:
-    """Bring the shorter side to `scale`, or stretch as much as the preprocessing stretches."""
-    size = _inner(preprocessing)
-    if preprocessing.resize_shorter is not None:
-        return _shorter_to(image, scale)
-    height, width = (round(side * scale / max(size)) for side in size)
-    return height, width
-
-
-def _shorter_to(image: Size, shorter: int) -> Size:
-    height, width = image
-    if height < width:  # the longer side is cut to whole pixels, as in training
-        return shorter, int(shorter * width / height)
-    return int(shorter * height / width), shorter
-
-
-def _view(whole: Size, box: Box) -> View:
-    return View(whole, box, box[2:])
-
-
-def _whole(image: Size, preprocessing: Preprocessing, scale: int) -> View:
-    whole = _resized(image, preprocessing, scale)
-    return _view(whole, (0, 0, *whole))
-
-
-def _mirrored(views: "Iterator[View] | list[View]") -> tuple[View, ...]:
-    straight = tuple(views)
-    return (*straight, *(replace(view, mirrored=True) for view in straight))
-
-
-def _middle(whole: Size, size: Size) -> Box:
-    return _middle_of((0, 0, *whole), size)
-
-
-def _middle_of(box: Box, size: Size) -> Box:
-    top, left, rows, columns = box
-    return top + round((rows - size[0]) / 2), left + round((columns - size[1]) / 2), *size
-
-
-def _corners(box: Box, size: Size) -> list[Box]:
-    top, left, rows, columns = box
-    return [
-        (y, x, *size) for y in (top, top + rows - size[0]) for x in (left, left + columns - size[1])
-    ]
-
-
-def _three_squares(whole: Size) -> list[Box]:
-    """Give the squares at both ends of the longer side and in the middle."""
-    side = min(whole)
-    spare = max(whole) - side
-    ends = (0, round(spare / 2), spare)
-    if whole[0] > whole[1]:
-        return [(at, 0, side, side) for at in ends]
-    return [(0, at, side, side) for at in ends]

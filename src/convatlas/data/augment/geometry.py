@@ -143,4 +143,4 @@ class ScaleJitter:
     ) -> Image.Image:
         """Give the image in its new size."""
         shorter = int(rng.integers(self.low, self.high, endpoint=True))
-        return stretched(image, shorter_side_to(image, shorter), "bilinear")
+        return stretched(image, shorter_side_to((image.height, image.width), shorter), "bilinear")

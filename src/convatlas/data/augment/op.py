@@ -29,12 +29,12 @@ class Augmentation(Protocol):
         ...
 
 
-def shorter_side_to(image: Image.Image, shorter: int) -> tuple[int, int]:
-    """Give the (height, width) of `image` scaled so that its shorter side is `shorter` pixels.
+def shorter_side_to(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+    """Give a (height, width) scaled so that the shorter side is `shorter` pixels.
 
     The longer side is cut to whole pixels, as torchvision does.
     """
-    height, width = image.height, image.width
+    height, width = size
     if height < width:
         return shorter, int(shorter * width / height)
     return int(shorter * height / width), shorter
