@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from convatlas.train.distributed import Ranks
     from convatlas.train.run import RunResult
     from convatlas.train.seeds import SeedsResult
 
@@ -89,13 +90,17 @@ def command(
     """
     if resume and overwrite:
         raise InputError("--resume goes on with a run and --overwrite starts it again: choose one")
-    from convatlas.cli.train_progress import show_progress
+    from convatlas.cli.train_ranks import stopped_by, together
     from convatlas.train.seeds import start_runs
     from convatlas.train.signals import StoppedError, stop_on_signals
 
     out = out or default_folder(name, source_text, seed)
     result = None
-    with stop_on_signals() as switch, show_progress() as progress, suppress(StoppedError):
+    with (
+        stop_on_signals() as switch,
+        together() as (ranks, progress),
+        suppress(StoppedError),
+    ):
         result = start_runs(
             name,
             source_text,
@@ -111,13 +116,15 @@ def command(
             root=root,
             accept_data=accept_data,
             start=start(given),
-            options=run_options(given),
+            options=run_options(given, ranks),
             stop=switch,
         )
-    if result is not None:
+    stopped = result is None or not result.complete
+    if result is not None and ranks.first:
         _report(result, root, as_json)
-    if switch.signal is not None and (result is None or not result.complete):
-        _stop(switch.signal, click.get_current_context())
+    number = stopped_by(switch.signal, stopped)
+    if number is not None and stopped:
+        _stop(number, click.get_current_context(), ranks)
 
 
 def default_folder(name: str, source_text: str, seed: int) -> Path:
@@ -137,8 +144,11 @@ def _setting(text: str) -> tuple[str, Any]:
         return field, value
 
 
-def _stop(number: "Signals", context: click.Context) -> NoReturn:
-    click.echo(f"stopped by {number.name}; to go on: {_resume_command(context)}", err=True)
+def _stop(number: "Signals", context: click.Context, ranks: "Ranks") -> NoReturn:
+    launcher = "" if ranks.size == 1 else "torchrun ... -m "
+    words = f"stopped by {number.name}; to go on: {launcher}{_resume_command(context)}"
+    if ranks.first:
+        click.echo(words, err=True)
     raise click.exceptions.Exit(128 + number)
 
 

@@ -8,6 +8,7 @@ import click
 from convatlas.cli.options import max_bad_option
 
 if TYPE_CHECKING:
+    from convatlas.train.distributed import Ranks
     from convatlas.train.finetuning import Start
     from convatlas.train.options import RunOptions
 
@@ -51,6 +52,17 @@ _COMPUTING = (
         "number of threads.",
     ),
     click.option(
+        "--sync-norm",
+        is_flag=True,
+        help="Under torchrun: batch norms take mean and variance over all processes' images.",
+    ),
+    click.option(
+        "--shard",
+        is_flag=True,
+        help="Under torchrun: each process keeps a part of the weights (FSDP), for networks that "
+        "don't fit.",
+    ),
+    click.option(
         "--track",
         multiple=True,
         metavar="TRACKER",
@@ -91,8 +103,8 @@ def with_beginning(command: Command) -> Command:
     return _with(_BEGINNING, command)
 
 
-def run_options(given: dict[str, Any]) -> "RunOptions":
-    """Say how to compute, by what the user has given."""
+def run_options(given: dict[str, Any], ranks: "Ranks") -> "RunOptions":
+    """Say how to compute, by what the user has given, and together with which processes."""
     from convatlas.train.options import RunOptions
 
     return RunOptions(
@@ -103,6 +115,9 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
         max_bad=given["max_bad"],
         compile=given["compile"],
         deterministic=given["deterministic"],
+        sync_norm=given["sync_norm"],
+        shard=given["shard"],
+        ranks=ranks,
         track=_trackers(given["track"]),
     )
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from convatlas.data.tolerant import Tell
 from convatlas.errors import FileError
+from convatlas.train.distributed import Ranks
 from convatlas.train.events import Notice, Progress
 
 TOLD = 10  # images: a line each on the terminal
@@ -44,6 +46,35 @@ class BadImages:
                     file.write(f"{line}\n")
         except OSError as error:
             raise FileError(f"can't write {self.path}: {error.strerror or error}") from error
+
+
+class SharedBadImages:
+    """Brings to the first process what the others have found, for it is the one that writes.
+
+    Attributes:
+        tell: Told of each image, in the first process.
+        ranks: The processes.
+    """
+
+    def __init__(self, tell: Tell, ranks: Ranks) -> None:
+        self.tell, self.ranks = tell, ranks
+        self._found: list[tuple[str, str]] = []
+
+    def __call__(self, name: str, reason: str) -> None:
+        """Tell of an image, or remember it."""
+        if self.ranks.first:
+            self.tell(name, reason)
+        else:
+            self._found.append((name, reason))
+
+    def gather(self) -> None:
+        """Tell of what was found meanwhile; all processes together."""
+        found = self.ranks.gathered(self._found)
+        self._found = []
+        if self.ranks.first:
+            for part in found:
+                for name, reason in part:
+                    self.tell(name, reason)
 
 
 def _lines(path: Path) -> set[str]:

@@ -130,6 +130,13 @@ class Ranks:
         value = self.all_or_none(call if self.first else lambda: None)
         return self.of_first(value)  # ty: ignore[invalid-explicit-return] the first one has called
 
+    @contextlib.contextmanager
+    def entered_by_first(self, context: contextlib.AbstractContextManager[None]) -> Generator[None]:
+        """Be in a context in the first process only; where it can't be entered, all fail."""
+        with contextlib.ExitStack() as stack:
+            self.by_first(lambda: stack.enter_context(context))
+            yield
+
     def all_or_none(self, call: Callable[[], T]) -> T:
         """Call something that may fail in every process; where one fails, all do.
 

@@ -10,6 +10,7 @@ from convatlas.errors import FileError, InputError
 from convatlas.evaluate import readings
 from convatlas.files import write_text
 from convatlas.train.checkpoint import Checkpoints
+from convatlas.train.shards import ShardedCheckpoints
 from convatlas.weights.store import FILE_NAME
 
 # how `whole_file` calls what it has not yet renamed
@@ -81,6 +82,11 @@ class RunFiles:
         """States to go on from."""
         return Checkpoints(self.path / "checkpoints")
 
+    @property
+    def shards(self) -> ShardedCheckpoints:
+        """The same of a run whose weights are spread over processes."""
+        return ShardedCheckpoints(self.path / "checkpoints")
+
     def holds_run(self) -> bool:
         """Say whether a run was started here."""
         return any(file.exists() for file in (self.config, self.metrics, self.model, self.test))
@@ -91,6 +97,7 @@ class RunFiles:
             for file in folder.glob(".*.tmp"):
                 if file.name.startswith(_UNFINISHED):
                     file.unlink()
+        self.shards.sweep()
 
     def check_free(self) -> None:
         """Refuse to start where a run was started before.
@@ -112,6 +119,7 @@ class RunFiles:
         """
         try:
             self.checkpoints.clear()
+            self.shards.clear()
             events = sorted(self.tensorboard.glob("events.out.tfevents.*"))
             pages = (self.report, self.card, self.bad_images, self.path / readings.FILE_NAME)
             for file in (*events, *pages, self.metrics, self.model, self.test, self.config):

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.data.loader import Batch, num_batches
 from convatlas.errors import InputError
 from convatlas.recipe import Recipe
 from convatlas.schedules import OnPlateau, Schedule, Warmup
+from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.events import EpochDone, Progress, StepDone, ignore
 from convatlas.train.finetuning import learning_mode
 from convatlas.train.learner import Learner
@@ -57,6 +59,8 @@ def fit(
 
     Order, augmentation, mixing and dropout depend on `seed` and on the step alone: a run that
     goes on from a kept state ends, on the same machine and with as many threads, in the same bits.
+    Where several processes train together, `options.ranks`, all of them call this: each learns
+    from its part of every batch, and their states stay alike.
 
     Args:
         state: Changed in place; afterwards `state.result` is the trained network.
@@ -74,7 +78,7 @@ def fit(
         StoppedError: `stop` said so.
         MemoryShortError: Memory is too small for one image at a time.
     """
-    task = data.task
+    task, ranks = data.task, options.ranks
     learner = make_learner(state.model, recipe, data, options)
     if state.micro_batch is None:
         state.micro_batch = options.micro_batch
@@ -82,29 +86,40 @@ def fit(
     kept = time.perf_counter()
 
     def stop_if_asked(*_: int) -> None:
-        if stop():
-            keep(checked(state))
+        if ranks.any(stop())[0]:
+            keep(checked(state, ranks))
             raise StoppedError
+
+    # processes can't ask each other while each validates as many batches as it has
+    ask_between = stop_if_asked if ranks.size == 1 else _go_on
 
     for epoch in range(len(state.records), recipe.epochs):
         learning_mode(state.model, state.frozen)
         begun = time.perf_counter() - state.running.seconds
         start = state.step - state.epoch_begun
         stream = task.batches(
-            data.train, recipe, seed=seed, epoch=epoch, start=start, workers=options.workers
+            data.train,
+            recipe,
+            seed=seed,
+            epoch=epoch,
+            start=start,
+            workers=options.workers,
+            part=ranks.part,
         )
         for number, batch in enumerate(stream, start=start):
             rate = rate_at(recipe, (epoch * steps + number) / steps, state.records)
-            lesson = make_lesson(batch, recipe, data, rate=rate, seed=seed, step=state.step)
+            lesson = make_lesson(
+                batch, recipe, data, rate=rate, seed=seed, step=state.step, ranks=ranks
+            )
             take_step(state, learner, lesson, task.correct, progress)
             state.running.seconds = time.perf_counter() - begun
             progress(_step_done(state, recipe.epochs, steps))
             stop_if_asked()
-            if time.perf_counter() - kept >= options.checkpoint_every:
-                keep(checked(state))
+            if ranks.any(time.perf_counter() - kept >= options.checkpoint_every)[0]:
+                keep(checked(state, ranks))
                 kept = time.perf_counter()
         rate = rate_at(recipe, ((epoch + 1) * steps - 1) / steps, state.records)
-        metrics = _validate(checked(state), data, rate, options.workers, stop_if_asked)
+        metrics = _validate(checked(state, ranks), data, rate, options, ask_between)
         seconds = time.perf_counter() - begun
         state.records.append(_record(state, metrics, rate, seconds))
         state.running = Running()
@@ -114,7 +129,10 @@ def fit(
 
 
 def make_learner(model: nn.Module, recipe: Recipe, data: Data, options: RunOptions) -> nn.Module:
-    """Put the network and the recipe's loss together, compiled if the options say so."""
+    """Put the network and the recipe's loss together, compiled if the options say so.
+
+    Of several processes, each has such a learner, whose gradients are the mean of all.
+    """
     learner = Learner(
         model,
         data.task.make_loss(recipe, data.train),
@@ -123,21 +141,33 @@ def make_learner(model: nn.Module, recipe: Recipe, data: Data, options: RunOptio
     )
     if options.compile:
         learner.compile()
-    return learner
+    if options.ranks.size == 1 or options.shard:
+        return learner
+    return DistributedDataParallel(learner, gradient_as_bucket_view=True)
 
 
 def make_lesson(
-    batch: Batch, recipe: Recipe, data: Data, *, rate: float, seed: int, step: int
+    batch: Batch,
+    recipe: Recipe,
+    data: Data,
+    *,
+    rate: float,
+    seed: int,
+    step: int,
+    ranks: Ranks = ALONE,
 ) -> Lesson:
-    """Say what a step learns from a batch, whose images are mixed if the recipe says so."""
+    """Say what a step learns from a batch, whose images are mixed if the recipe says so.
+
+    Of several processes, each mixes and drops by its own chance; the first as one alone would.
+    """
     targets = batch.labels
     if recipe.mix:
-        rng = np.random.default_rng([_MIX, seed, step])
+        rng = np.random.default_rng([_MIX, seed, step, *([] if ranks.first else [ranks.rank])])
         classes = len(data.task.classes)
         images, targets = mixed(batch.images, batch.labels, classes, recipe.mix, rng)
         batch = batch._replace(images=images)
-    chance = step_seed(seed, step)
-    return Lesson(batch, targets, chance, rate, recipe.clip_norm, data.train.name)
+    chance = step_seed(seed, step, ranks.rank)
+    return Lesson(batch, targets, chance, rate, recipe.clip_norm, data.train.name, ranks)
 
 
 def rate_at(recipe: Recipe, epoch: float, records: list[dict[str, Any]]) -> float:
@@ -156,12 +186,13 @@ def rate_at(recipe: Recipe, epoch: float, records: list[dict[str, Any]]) -> floa
     return rate * plateau.factor ** plateau.drops(errors)
 
 
-def checked(state: State) -> State:
-    """Give the state back if its weights are finite.
+def checked(state: State, ranks: Ranks = ALONE) -> State:
+    """Give the state back, alike in all processes, if its weights are finite.
 
     Raises:
         DivergedError: They are not.
     """
+    ranks.share_buffers(*state.networks)
     broken = [
         name
         for name, tensor in state.model.state_dict().items()
@@ -176,31 +207,45 @@ def checked(state: State) -> State:
 
 
 def test_network(
-    state: State, task: Task, split: Any, workers: int, progress: Callable[[int, int], None]
+    state: State, task: Task, split: Any, options: RunOptions, progress: Callable[[int, int], None]
 ) -> Any:
     """Test the network that is kept, in parts as small as those that it learns in."""
+    network = state.result
     size = VALIDATION_BATCH
     if state.micro_batch is not None:
         size = min(size, state.micro_batch)
 
     def attempt(size: int) -> Any:
         return task.evaluate(
-            state.result, split, batch_size=size, workers=workers, progress=progress
+            network,
+            split,
+            batch_size=size,
+            workers=options.workers,
+            progress=progress,
+            sharing=options.ranks,
         )
 
     return within_memory(attempt, size, lambda _: None, "an evaluation")
 
 
 def _validate(
-    state: State, data: Data, rate: float, workers: int, progress: Callable[[int, int], None]
+    state: State,
+    data: Data,
+    rate: float,
+    options: RunOptions,
+    progress: Callable[[int, int], None],
 ) -> dict[str, float]:
     try:
-        return data.task.metrics(test_network(state, data.task, data.val, workers, progress))
+        return data.task.metrics(test_network(state, data.task, data.val, options, progress))
     except InputError as error:  # finite weights may be too large for finite logits
         raise DivergedError(
             f"validation after step {state.step} (epoch {len(state.records) + 1}) at a learning "
             f"rate of {rate:g}: {error}; try a lower optimizer.lr"
         ) from error
+
+
+def _go_on(*_: int) -> None:
+    """Don't stop."""
 
 
 def _plateau(schedule: Schedule) -> OnPlateau | None:

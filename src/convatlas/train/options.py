@@ -7,6 +7,7 @@ import torch
 
 from convatlas.data.tolerant import MAX_BAD
 from convatlas.errors import InputError, unknown
+from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.learner import Precision
 from convatlas.train.tracking import check_trackers
 
@@ -27,6 +28,9 @@ class RunOptions:
         deterministic: Let torch use only algorithms that give the same bits each time, and tie
             the run to its number of threads.
         max_bad: Greatest part of the images of a split that may be bad, 0 to 1.
+        sync_norm: Batch norms take mean and variance over the images of all processes.
+        shard: Each process keeps a part of the weights; see `convatlas.train.sharding`.
+        ranks: The processes that train together; see `convatlas.train.distributed`.
         track: Who is told of the metrics besides `metrics.jsonl`; see `train.tracking`.
     """
 
@@ -37,6 +41,9 @@ class RunOptions:
     compile: bool = False
     deterministic: bool = False
     max_bad: float = MAX_BAD
+    sync_norm: bool = False
+    shard: bool = False
+    ranks: Ranks = ALONE
     track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -61,6 +68,8 @@ class RunOptions:
             "compile": self.compile,
             "deterministic": self.deterministic,
             "threads": torch.get_num_threads() if self.deterministic else None,
+            "sync_norm": self.sync_norm,
+            "shard": self.shard,
         }
 
 

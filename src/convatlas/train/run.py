@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from convatlas.analysis.report import analyze_name
 from convatlas.data.sources import Source
 from convatlas.data.tolerant import tolerant
 from convatlas.errors import FileError
-from convatlas.train.bad_images import BadImages
+from convatlas.train.bad_images import BadImages, SharedBadImages
 from convatlas.train.beginning import begin, keep
 from convatlas.train.determinism import deterministic_algorithms
+from convatlas.train.distributed import FailedElsewhereError, Ranks
 from convatlas.train.events import Download, Progress, ignore
 from convatlas.train.finetuning import FRESH, Start
 from convatlas.train.folder import RunFiles, read_json, write_json
@@ -84,6 +86,9 @@ def start_run(
 ) -> RunResult:
     """Train a network, test it once, and leave everything in a folder.
 
+    Several processes, `options.ranks`, all call this with the same values; the first one writes
+    and tells, and all get the result. After a restart by torchrun it goes on as with `resume`.
+
     The folder holds `config.json`, `metrics.jsonl`, `checkpoints/`, `bad_images.txt` if there are
     any, and at the end `test.json` and `model.safetensors`. Its result are the weights of the last
     epoch (their average, where the recipe has one); the test images choose nothing.
@@ -114,6 +119,7 @@ def start_run(
         DivergedError: The loss, a gradient or the weights are not finite; the last checkpoint
             stays.
         MemoryShortError: One image at a time is too much for the memory.
+        FailedElsewhereError: Any of these in another process of `options.ranks`.
         StoppedError: `stop` said so while images were downloaded, before the run had begun.
     """
 
@@ -122,42 +128,49 @@ def start_run(
             raise StoppedError
         progress(Download(file, done, total))
 
-    plan = make_plan(
-        name,
-        source_text,
-        recipe_name=recipe_name,
-        seed=seed,
-        epochs=epochs,
-        changes=changes,
-        overrides=overrides,
-        root=None if root is None else Path(root),
-        start=start,
-        download=tell_of_download,
+    ranks = options.ranks
+    progress = progress if ranks.first else ignore
+    plan = ranks.prepared(
+        lambda: make_plan(
+            name,
+            source_text,
+            recipe_name=recipe_name,
+            seed=seed,
+            epochs=epochs,
+            changes=changes,
+            overrides=overrides,
+            root=None if root is None else Path(root),
+            start=start,
+            download=tell_of_download,
+        )
     )
+    config = plan.to_config() | {"options": options.to_config()}
+    ranks.check_alike({key: value for key, value in config.items() if key != "root"})
     files = RunFiles(Path(out))
     # the caller's own chance goes on as if nothing was
     with (
         torch.random.fork_rng(devices=()),
-        threads_for(_macs_of_step(plan)),
+        threads_for(_macs_of_step(plan) / ranks.size),
         deterministic_algorithms(options.deterministic),
-        locked(files.path),
+        ranks.entered_by_first(locked(files.path)),
     ):
-        config = plan.to_config() | {"options": options.to_config()}
         state = begin(
             files,
             plan,
             config,
-            resume=resume,
+            resume=resume or ranks.restarted,
             overwrite=overwrite,
             accept_data=accept_data,
+            options=options,
             progress=progress,
         )
+        trackers = options.track if ranks.first else ()
         with (
-            tracked(progress, options.track, files.path, config) as progress,
+            tracked(progress, trackers, files.path, config) as progress,
             contextlib.suppress(StoppedError),
-            _divergence_told(files),
+            _divergence_told(files, ranks),
         ):
-            bad = BadImages(files.bad_images, progress)
+            bad = SharedBadImages(BadImages(files.bad_images, progress), ranks)
             if isinstance(plan.source, Source):  # a bad image with a mask is not passed over
                 plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
             fit(
@@ -166,30 +179,42 @@ def start_run(
                 Data(plan.source.train, plan.source.val, plan.task),
                 seed=seed,
                 options=options,
-                keep=partial(keep, files),
+                keep=partial(_keep, files, options, bad),
                 stop=stop,
                 progress=progress,
             )
-            _finish(files, plan, config, state, options.workers, stop)
-    return RunResult(
-        folder=files.path,
-        state="finished" if state.finished else "stopped",
-        architecture=name,
-        source=source_text,
-        recipe_name=plan.recipe_name,
-        seed=seed,
-        epochs=len(state.records),
-        val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
-        test=plan.task.summary(read_json(files.test)) if state.finished else None,
-    )
+            _finish(files, plan, config, state, options, stop)
+            bad.gather()
+
+    def result() -> RunResult:
+        return RunResult(
+            folder=files.path,
+            state="finished" if state.finished else "stopped",
+            architecture=name,
+            source=source_text,
+            recipe_name=plan.recipe_name,
+            seed=seed,
+            epochs=len(state.records),
+            val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
+            test=plan.task.summary(read_json(files.test)) if state.finished else None,
+        )
+
+    return ranks.by_first(result)
+
+
+def _keep(files: RunFiles, options: RunOptions, bad: SharedBadImages, state: State) -> None:
+    bad.gather()
+    keep(files, options, state)
 
 
 @contextlib.contextmanager
-def _divergence_told(files: RunFiles) -> Generator[None]:
+def _divergence_told(files: RunFiles, ranks: Ranks) -> Generator[None]:
     """Leave a file with the images of the step in which training went wrong."""
     try:
         yield
     except DivergedError as error:
+        if not ranks.first:  # all processes find it in the same step
+            raise FailedElsewhereError("process 0 says why") from error
         with contextlib.suppress(FileError):  # the other error tells more
             write_json(files.diverged, {"message": str(error), "images": error.images})
         raise
@@ -205,20 +230,30 @@ def _finish(
     plan: Plan,
     config: Mapping[str, Any],
     state: State,
-    workers: int,
+    options: RunOptions,
     stop: Callable[[], bool],
 ) -> None:
     """Test and write the result; what a former process has done is not done again."""
+    ranks = options.ranks
     if state.finished:
         return
 
     def stop_if_asked(*_: int) -> None:
-        if stop():
+        if ranks.size == 1 and stop():  # several would have to agree
             raise StoppedError  # the state after the last epoch is kept already
 
-    if not files.test.exists():
-        evaluation = test_network(state, plan.task, plan.source.test, workers, stop_if_asked)
-        write_json(files.test, evaluation.to_dict())
+    if not ranks.by_first(files.test.exists):
+        evaluation = test_network(state, plan.task, plan.source.test, options, stop_if_asked)
+        ranks.by_first(lambda: write_json(files.test, evaluation.to_dict()))
+    network = plan.final_network(state.result)
+    ranks.by_first(lambda: _save(files, plan, config, state, network))
+    state.finished = True
+    keep(files, options, state)
+
+
+def _save(
+    files: RunFiles, plan: Plan, config: Mapping[str, Any], state: State, network: nn.Module
+) -> None:
     metrics = {
         "epochs": len(state.records),
         "val_accuracy": state.records[-1]["val_accuracy"],
@@ -226,7 +261,4 @@ def _finish(
         "test": plan.task.summary(read_json(files.test)),
     }
     kept = ("classes", "preprocessing", "source", "recipe_name", "recipe", "seed")
-    network = plan.final_network(state.result)
     save(network, files.model, {key: config[key] for key in kept} | {"metrics": metrics})
-    state.finished = True
-    keep(files, state)

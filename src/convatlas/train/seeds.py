@@ -8,6 +8,7 @@ from typing import Any
 
 from convatlas.train.events import Notice, Progress, ignore
 from convatlas.train.folder import write_json
+from convatlas.train.options import DEFAULTS
 from convatlas.train.run import RunResult, start_run
 
 FILE_NAME = "seeds.json"
@@ -89,6 +90,6 @@ def start_runs(
         if run.state == "stopped":
             break
     result = SeedsResult(tuple(seeds), tuple(runs))
-    if len(seeds) > 1 and result.complete:
+    if len(seeds) > 1 and result.complete and options.get("options", DEFAULTS).ranks.first:
         write_json(out / FILE_NAME, result.to_dict())
     return result

@@ -38,7 +38,8 @@ class SyncNorm(_NormBase):
         if not self.training:
             kept, spread = self.running_mean, self.running_var
             return F.batch_norm(x, kept, spread, self.weight, self.bias, kept is None, 0, self.eps)
-        mean, variance, count = moments(x.float())
+        wide = x if x.dtype == torch.float64 else x.float()
+        mean, variance, count = moments(wide)
         self._follow(mean, variance, count)
         scale = torch.rsqrt(variance + self.eps)
         if self.weight is not None:
@@ -47,7 +48,7 @@ class SyncNorm(_NormBase):
         if self.bias is not None:
             shift = shift + self.bias
         shape = (1, -1, *(1,) * (x.dim() - 2))
-        return torch.addcmul(shift.view(shape), x.float(), scale.view(shape)).to(x.dtype)
+        return torch.addcmul(shift.view(shape), wide, scale.view(shape)).to(x.dtype)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -78,7 +79,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Give mean and biased variance of each channel over all processes, and the count.
 
     Args:
-        x: This process's part, (N, C, ...), float32.
+        x: This process's part, (N, C, ...), float32 or float64.
 
     Returns:
         (C,), (C,) in the type of `x`; the number of values of a channel, a float64 scalar.
