@@ -22,6 +22,7 @@ from convatlas.analysis.published import Published, common_test, published_error
 from convatlas.analysis.report import size_text
 from convatlas.card import Architecture
 from convatlas.files import write_text
+from convatlas.report.recipes import recipes_page
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- table of networks: make tables -->\n", "<!-- end of the table -->"
@@ -105,6 +106,7 @@ def out_of_date(results: Sequence[ClaimResult] | None) -> dict[str, str]:
         "README.md": readme(),
         "docs/networks.md": networks_page(),
         "docs/errata.md": errata_page(),
+        "docs/recipes.md": recipes_page(),
         "docs/lineage.md": lineage_page(),
         **paper_pages(results),
     }
