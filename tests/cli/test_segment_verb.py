@@ -187,3 +187,9 @@ def test_options_of_classifiers_are_refused(call, model, cells, option, message)
     ended = call("evaluate", model, "--data", f"segmentation:{cells}", *option)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_predict_names_the_verb_that_segments(call, model, cells) -> None:
+    ended = call("predict", model, cells / "images" / "0.png")
+    assert ended.code == 2
+    assert "convatlas segment writes its masks" in ended.err

@@ -213,6 +213,11 @@ def test_what_only_images_have_is_refused(cells, name, changes, message):
         make_plan(name, cells, recipe_name=recipe, changes=changes)
 
 
+def test_labels_of_images_are_nothing_for_networks_of_pixels():
+    with pytest.raises(InputError, match=r"unet gives a class to each pixel.*segmentation:PATH"):
+        make_plan("unet", "digits")
+
+
 def test_unknown_losses_are_refused(cells):
     with pytest.raises(UnknownNameError, match="border_weighted"):
         make_plan("unet", cells, changes={"loss": "border_weigthed"})

@@ -29,7 +29,8 @@ class Tiling:
     """How images are shown to a segmentation network.
 
     Attributes:
-        tile: Most rows and columns that it is given at once; None: the size of its preprocessing.
+        tile: Most rows and columns that it is given at once; None: the size of its preprocessing,
+            or `LEAST_TILE` where that is smaller.
         turns: 8: average the probabilities over the quarter turns of a tile and of its mirror
             image. Ronneberger et al. 2015, Table 1, average over 7 rotations; which ones, the
             paper does not say.
@@ -141,7 +142,9 @@ def tiled_logits(
             image without pixels.
     """
     spec = spec_of(model)
-    sizes = preprocessing.size if tiling.tile is None else (tiling.tile, tiling.tile)
+    sizes = [max(size, LEAST_TILE) for size in preprocessing.size]
+    if tiling.tile is not None:
+        sizes = [tiling.tile, tiling.tile]
     if not pixels.size:
         raise InputError(f"an image without pixels can't be segmented: {pixels.shape}")
     rows, columns = (

@@ -114,6 +114,11 @@ class Predictor:
             InputError: The network has another number of outputs, or they are not finite.
         """
         found = self.answerer.of_picture(image)
+        if found.dim() == 3 and len(found) == len(self.classes):
+            raise InputError(
+                f"{self.name} gives a class to each pixel, none to the image: "
+                "convatlas segment writes its masks"
+            )
         if tuple(found.shape) != (len(self.classes),):
             raise InputError(
                 f"{self.name} gives {tuple(found.shape)} for an image; "

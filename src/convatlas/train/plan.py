@@ -22,7 +22,7 @@ from convatlas.errors import InputError, unknown
 from convatlas.recipe import Recipe, override, to_dict
 from convatlas.recipes import modern
 from convatlas.train.finetuning import FINETUNE, FINETUNE_NAME, FRESH, Donor, Start
-from convatlas.train.segmentation import make_segmentation
+from convatlas.train.segmentation import check_classifier, make_segmentation
 from convatlas.train.tasks import Classification, Task
 
 
@@ -165,6 +165,7 @@ def make_plan(
     if isinstance(source, SegmentationSource):
         task = make_segmentation(name, spec, source, variant.input_shape[1:], recipe)
     else:
+        check_classifier(name, spec)
         preprocessing = source.card.preprocessing(variant.input_shape, recipe.resize_shorter)
         if donor is not None and donor.preprocessing is not None:
             preprocessing = donor.preprocessing  # it has learnt to see through these eyes

@@ -160,3 +160,16 @@ def make_segmentation(
     )
     task.check(recipe)
     return task
+
+
+def check_classifier(name: str, spec: Any) -> None:
+    """Refuse to teach a network labels of images that gives classes to pixels.
+
+    Raises:
+        InputError: It does.
+    """
+    if isinstance(spec, UNetSpec):
+        raise InputError(
+            f"{name} gives a class to each pixel: it learns from images and masks, such as "
+            "segmentation:PATH"
+        )
