@@ -41,7 +41,7 @@ def cells(tmp_path_factory) -> Path:
 def model(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "unet.safetensors"
-    preprocessing = {"size": [220, 220], "mean": [0.5], "std": [0.25]}
+    preprocessing = {"size": [224, 224], "mean": [0.5], "std": [0.25]}
     network = ca.create("unet_padded", width=2)
     ca.save(network, path, {"classes": CLASSES, "preprocessing": preprocessing})
     return path
