@@ -149,7 +149,8 @@ class TileReader:
             pixels = np.asarray(image.convert(self.preprocessing.mode))
             pixels = pixels.reshape(*mask.shape, -1)
             prepared = _Prepared(pixels, mask, self.weights.border_term(mask))
-            if len(self.split) * sum(part.nbytes for part in (pixels, mask)) > KEPT_BYTES:
+            size = pixels.nbytes + mask.nbytes + (prepared.border.nbytes if self.weights.w0 else 0)
+            if len(self.split) * size > KEPT_BYTES:
                 return prepared
             kept[key] = prepared
         return kept[key]
