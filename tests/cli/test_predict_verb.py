@@ -156,7 +156,7 @@ def test_a_name_with_weights_is_a_model(
     ("args", "message"),
     [
         (["RUN", "IMAGE", "--protocol", "crop10"], "did you mean: 10crop"),
-        (["resnet8", "IMAGE", "--weights", "RUN"], "1 --weights for 0 names of networks"),
+        (["resnet8", "IMAGE", "--weights", "RUN"], "1 --weights, and names of networks: none"),
         (["RUN", "IMAGE", "--weights-from", "caffe"], "there are none"),
     ],
 )

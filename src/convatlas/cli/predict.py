@@ -49,7 +49,8 @@ def command(
     """
     models = [path for path in paths if _is_model(path, named=bool(weights))]
     images = [path for path in paths if path not in models]
-    for what, found in (("MODEL (a run folder or a .safetensors file)", models), ("IMAGE", images)):
+    forms = "a run folder, a .safetensors file, or a network's name with --weights"
+    for what, found in ((f"MODEL ({forms})", models), ("IMAGE", images)):
         if not found:
             gone = "".join(f"; there is no {path}" for path in paths if not path.exists())
             raise click.UsageError(f"no {what} among: {' '.join(map(str, paths))}{gone}")

@@ -5,7 +5,7 @@ lists views of an image; none of them reads a pixel, so that they can be counted
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from convatlas.data.augment import shorter_side_to
 from convatlas.data.preprocess import Preprocessing
@@ -56,8 +56,8 @@ class ViewProtocol(Protocol):
 class Center:
     """One view, as the network's own preprocessing makes it."""
 
-    average: Average = "probabilities"
-    dense: bool = False
+    average: ClassVar[Average] = "probabilities"
+    dense: ClassVar[bool] = False
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give the centre, or all of a stretched image."""
@@ -75,8 +75,8 @@ class TenCrop:
     of ten softmax outputs.
     """
 
-    average: Average = "probabilities"
-    dense: bool = False
+    average: ClassVar[Average] = "probabilities"
+    dense: ClassVar[bool] = False
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give ten views; the square has the side to which the preprocessing resizes.
@@ -102,13 +102,11 @@ class Crops144:
     Attributes:
         scales: Shorter sides in pixels; None: the paper's, in proportion where a network does not
             take 224 pixels.
-        average: See `ViewProtocol`.
-        dense: Likewise.
     """
 
     scales: tuple[int, ...] | None = None
-    average: Average = "probabilities"
-    dense: bool = False
+    average: ClassVar[Average] = "probabilities"
+    dense: ClassVar[bool] = False
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give 144 views, or 36 for each size."""
@@ -135,13 +133,11 @@ class Dense:
 
     Attributes:
         scales: Shorter sides in pixels; None: the one that the preprocessing resizes to.
-        average: See `ViewProtocol`.
-        dense: Likewise.
     """
 
     scales: tuple[int, ...] | None = None
-    average: Average = "probabilities"
-    dense: bool = True
+    average: ClassVar[Average] = "probabilities"
+    dense: ClassVar[bool] = True
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give two views for each size."""
@@ -159,13 +155,11 @@ class MultiScale:
     Attributes:
         scales: Shorter sides in pixels; None: the paper's, in proportion where a network does not
             take 224 pixels.
-        average: See `ViewProtocol`.
-        dense: Likewise.
     """
 
     scales: tuple[int, ...] | None = None
-    average: Average = "logits"
-    dense: bool = True
+    average: ClassVar[Average] = "logits"
+    dense: ClassVar[bool] = True
 
     def views(self, image: Size, preprocessing: Preprocessing) -> tuple[View, ...]:
         """Give one view for each size."""

@@ -159,11 +159,13 @@ def pair_weights(
         InputError: More or fewer weights than names.
     """
     names = [str(model) for model in models if not _is_place(model) and _is_network(model)]
-    if len(names) != len(weights):
+    if len(names) > len(weights):
         raise InputError(
-            f"{len(weights)} --weights for {len(names)} names of networks"
-            f"{': ' if names else ''}{', '.join(names)}"
+            f"{names[len(weights)]} is a network without weights: add --weights FILE for each name"
         )
+    if len(names) < len(weights):
+        known = ", ".join(names) or "none"
+        raise InputError(f"{len(weights)} --weights, and names of networks: {known}")
     left = iter(weights)
     return [(model, next(left) if str(model) in names else None) for model in models]
 
