@@ -32,7 +32,7 @@ def test_one_recipe_with_the_section_of_each_value(run):
     assert "solver.prototxt" in row(out, "batch_size")
     assert "AreaCrop(area=(0.08, 1)" in row(out, "augment")
     assert "- Test images are one centre crop; section 7 averages 144." in out
-    assert out.endswith("Other recipes (--recipe): caffe_quick, modern\n")
+    assert out.endswith("Other recipes (--recipe): caffe_quick, modern, finetune\n")
 
 
 def test_another_recipe_than_a_run_would_choose(run):
@@ -40,6 +40,12 @@ def test_another_recipe_than_a_run_would_choose(run):
     assert code == 0
     assert row(out, "schedule").split()[1] == "Polynomial"
     assert row(out, "bias_rate").split()[1] == "2"
+
+
+def test_the_recipe_of_networks_that_have_learnt_already(run):
+    code, out, _ = run("vgg16", "--recipe", "finetune")
+    assert code == 0
+    assert "own" in row(out, "epochs")
 
 
 def test_two_networks_by_what_differs(run):

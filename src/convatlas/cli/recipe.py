@@ -48,10 +48,11 @@ def command(names: tuple[str, ...], recipe_names: tuple[str, ...], as_json: bool
 def _chosen(name: str, recipe_name: str | None) -> tuple[str, str, "Recipe"]:
     from convatlas.catalog import find
     from convatlas.errors import unknown
+    from convatlas.train.finetuning import FINETUNE, FINETUNE_NAME
     from convatlas.train.plan import choose_recipe, find_recipes
 
     architecture, _ = find(name)
-    recipes = find_recipes(architecture.name)
+    recipes = {**find_recipes(architecture.name), FINETUNE_NAME: FINETUNE}
     if recipe_name is None:
         recipe_name = choose_recipe(name, "folder:images")
     if recipe_name not in recipes:
@@ -84,6 +85,7 @@ def _print_one(name: str, recipe_name: str, recipe: "Recipe") -> None:
     from convatlas.catalog import find
     from convatlas.cli.tables import print_table
     from convatlas.report.recipes import recipe_settings
+    from convatlas.train.finetuning import FINETUNE_NAME
     from convatlas.train.plan import find_recipes
 
     architecture, _ = find(name)
@@ -97,9 +99,9 @@ def _print_one(name: str, recipe_name: str, recipe: "Recipe") -> None:
         click.echo("\nWhat it does otherwise:")
         for text in recipe.deviations:
             click.echo(f"- {text}")
-    others = [other for other in find_recipes(architecture.name) if other != recipe_name]
-    if others:
-        click.echo(f"\nOther recipes (--recipe): {', '.join(others)}")
+    known = (*find_recipes(architecture.name), FINETUNE_NAME)
+    others = ", ".join(other for other in known if other != recipe_name)
+    click.echo(f"\nOther recipes (--recipe): {others}")
 
 
 def _print_two(chosen: list[tuple[str, str, "Recipe"]]) -> None:

@@ -10,20 +10,20 @@ from convatlas.schedules import Cosine, Warmup
 
 RECIPES = {
     "isbi": Recipe(
-        where="section 3; the rate and the length are ours",
-        batch_size=1,  # one large tile (section 3)
+        where="section 3",
+        batch_size=1,  # one large tile
         epochs=1000,  # 30,000 tiles of the 30 images of the EM challenge; the paper: 10 hours
-        optimizer=SGD(
-            lr=1e-4,  # the paper prints none
-            momentum=0.99,  # section 3
+        optimizer=SGD(lr=1e-4, momentum=0.99),
+        augment=(Deform(std=10.0, points=3, degrees=180.0), Greys(contrast=0.2, brightness=0.2)),
+        loss="border_weighted",  # w0 = 10, sigma = 5 pixels
+        balance="loss",  # w_c
+        sources=(
+            ("epochs", "our own: the paper prints none"),
+            ("optimizer.lr", "our own: the paper prints none"),
+            ("augment", "section 3.1; the ranges of turns and greys are our own"),
+            ("loss", "section 3, equation 2"),
+            ("balance", "section 3, equation 2"),
         ),
-        augment=(
-            # shifts, rotations and random displacements of 10 pixels on a 3x3 grid (section 3.1)
-            Deform(std=10.0, points=3, degrees=180.0),
-            Greys(contrast=0.2, brightness=0.2),  # section 3.1 prints no range
-        ),
-        loss="border_weighted",  # equation 2: w0 = 10, sigma = 5 pixels
-        balance="loss",  # w_c of equation 2
         deviations=(
             "Images are mirrored too; section 3.1 names shifts and rotations.",
             "The border term holds for background pixels only, and its distances are those to "
@@ -32,7 +32,7 @@ RECIPES = {
         ),
     ),
     "cells": Recipe(
-        where="ours; the loss after nnU-Net (Isensee et al. 2021)",
+        where="our own",
         batch_size=2,
         epochs=60,
         optimizer=Adam(lr=1e-3, weight_decay=1e-4),
@@ -43,5 +43,6 @@ RECIPES = {
         ),
         loss="cross_entropy_dice",
         clip_norm=1.0,
+        sources=(("loss", "nnU-Net (Isensee et al. 2021)"),),
     ),
 }

@@ -10,6 +10,7 @@ from convatlas import catalog
 from convatlas.card import Architecture
 from convatlas.recipe import Recipe
 from convatlas.recipes import modern
+from convatlas.train.finetuning import FINETUNE, FINETUNE_NAME
 from convatlas.train.plan import find_recipes
 
 _TEXTS = ("where", "sources", "deviations")
@@ -111,6 +112,10 @@ def _modern_section() -> str:
     ]
     for (name, recipe), architectures in whose.items():
         parts.append(f"For {', '.join(architectures)}:\n\n" + _table({name: recipe}))
+    parts.append(
+        "For every network that begins with weights that have learnt (`--weights`):\n\n"
+        + _table({FINETUNE_NAME: FINETUNE})
+    )
     return "\n".join(parts)
 
 
