@@ -1,13 +1,27 @@
 """A network and its loss as one module: what is compiled, and what is wrapped to be distributed."""
 
+import os
+import shutil
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from convatlas.errors import InputError
 from convatlas.train.losses import Loss
 
 Precision = Literal["float32", "bf16"]
+
+
+def check_compiler() -> None:
+    """Refuse to compile where nothing can.
+
+    Raises:
+        InputError: There is no C++ compiler, which torch.compile needs on processors.
+    """
+    names = (os.environ.get("CXX", ""), "g++", "clang++")
+    if not any(name and shutil.which(name) for name in names):
+        raise InputError("--compile needs a C++ compiler, g++ or clang++; there is none on PATH")
 
 
 class Learner(nn.Module):

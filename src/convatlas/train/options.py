@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from convatlas.data.tolerant import MAX_BAD
 from convatlas.errors import InputError, unknown
 from convatlas.train.distributed import ALONE, Ranks
-from convatlas.train.learner import Precision
+from convatlas.train.learner import Precision, check_compiler
 from convatlas.train.tracking import check_trackers
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
@@ -58,16 +56,18 @@ class RunOptions:
             raise InputError(f"micro_batch must be at least 1, not {self.micro_batch}")
         if not 0 <= self.max_bad <= 1:
             raise InputError(f"max_bad goes from 0 to 1 (100 %), not {self.max_bad}")
+        if self.compile:
+            check_compiler()
         check_trackers(self.track)
 
-    def to_config(self) -> dict[str, Any]:
-        """Give those that decide the result, for `config.json`."""
+    def to_config(self, threads: int) -> dict[str, Any]:
+        """Give those that decide the result, for `config.json`; `threads` compute it."""
         return {
             "precision": self.precision,
             "micro_batch": self.micro_batch,
             "compile": self.compile,
             "deterministic": self.deterministic,
-            "threads": torch.get_num_threads() if self.deterministic else None,
+            "threads": threads if self.deterministic else None,
             "sync_norm": self.sync_norm,
             "shard": self.shard,
         }

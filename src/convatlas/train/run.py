@@ -28,7 +28,7 @@ from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
 from convatlas.train.step import DivergedError
-from convatlas.train.threads import threads_for
+from convatlas.train.threads import threads_for, threads_of
 from convatlas.train.tracking import tracked
 from convatlas.weights.store import save
 
@@ -144,13 +144,14 @@ def start_run(
             download=tell_of_download,
         )
     )
-    config = plan.to_config() | {"options": options.to_config()}
+    macs = _macs_of_step(plan) / ranks.size
+    config = plan.to_config() | {"options": options.to_config(threads_of(macs))}
     ranks.check_alike({key: value for key, value in config.items() if key != "root"})
     files = RunFiles(Path(out))
     # the caller's own chance goes on as if nothing was
     with (
         torch.random.fork_rng(devices=()),
-        threads_for(_macs_of_step(plan) / ranks.size),
+        threads_for(macs),
         deterministic_algorithms(options.deterministic),
         ranks.entered_by_first(locked(files.path)),
     ):

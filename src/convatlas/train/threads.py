@@ -11,6 +11,11 @@ import torch
 SMALL_STEP_MACS = 1e9
 
 
+def threads_of(macs: float) -> int:
+    """Give the number of threads that a step of so many multiply-accumulates is computed on."""
+    return 1 if macs < SMALL_STEP_MACS else torch.get_num_threads()
+
+
 @contextlib.contextmanager
 def threads_for(macs: float) -> Generator[None]:
     """Compute a small network on one thread inside the block, others on as many as torch has.
@@ -21,8 +26,7 @@ def threads_for(macs: float) -> Generator[None]:
         macs: Multiply-accumulates of one forward pass over a batch.
     """
     before = torch.get_num_threads()
-    if macs < SMALL_STEP_MACS:
-        torch.set_num_threads(1)
+    torch.set_num_threads(threads_of(macs))
     try:
         yield
     finally:
