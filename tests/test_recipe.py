@@ -55,6 +55,8 @@ PAPERS = {
         ),
         ({"augment": []}, replace(RECIPE, augment=())),
         ({"ema": 0.999}, replace(RECIPE, ema=0.999)),
+        ({"network": [["dropout", 0.3]]}, replace(RECIPE, network=(("dropout", 0.3),))),
+        ({"undecayed": ["norms"]}, replace(RECIPE, undecayed=("norms",))),
         ({"ema": None}, RECIPE),
         ({"resize_shorter": 256}, replace(RECIPE, resize_shorter=256)),
         ({"epochs": 3, "batch_size": 7}, replace(RECIPE, epochs=3, batch_size=7)),

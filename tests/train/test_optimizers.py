@@ -75,14 +75,15 @@ def test_sgd_equals_the_form_of_krizhevsky_while_the_rate_is_constant():
     assert changing[-1] != pytest.approx(by_hand(step, RATES)[-1], rel=1e-3)
 
 
-def test_rmsprop_in_tensorflows_form():
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_rmsprop_in_tensorflows_form(momentum):
     def step(w, g, rate, number, memory):
         g += 0.01 * w
         memory["s"] = 0.9 * memory.get("s", 1.0) + 0.1 * g * g
-        memory["v"] = 0.5 * memory.get("v", 0.0) + rate * g / math.sqrt(memory["s"] + 0.1)
+        memory["v"] = momentum * memory.get("v", 0.0) + rate * g / math.sqrt(memory["s"] + 0.1)
         return w - memory["v"]
 
-    noun = RMSProp(0.1, decay=0.9, momentum=0.5, eps=0.1, weight_decay=0.01, form="tensorflow")
+    noun = RMSProp(0.1, 0.9, momentum, eps=0.1, weight_decay=0.01, form="tensorflow")
     check(noun, step)
 
 

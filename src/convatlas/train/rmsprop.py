@@ -63,11 +63,15 @@ class TensorFlowRMSProp(torch.optim.Optimizer):
         state = self.state[weight]
         if not state:
             state["square"] = torch.ones_like(weight)
-            state["moved"] = torch.zeros_like(weight)
+            if group["momentum"]:
+                state["moved"] = torch.zeros_like(weight)
         if group["weight_decay"]:
             gradient = gradient.add(weight, alpha=group["weight_decay"])
-        square, moved = state["square"], state["moved"]
+        square = state["square"]
         square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1 - group["decay"])
         divisor = square.add(group["eps"]).sqrt_()
-        moved.mul_(group["momentum"]).addcdiv_(gradient, divisor, value=group["lr"])
-        weight.sub_(moved)
+        if not group["momentum"]:
+            weight.addcdiv_(gradient, divisor, value=-group["lr"])
+            return
+        moved = state["moved"].mul_(group["momentum"])
+        weight.sub_(moved.addcdiv_(gradient, divisor, value=group["lr"]))
