@@ -51,8 +51,11 @@ test-slow: $(READY) ## The tests and the slow ones
 faults: $(READY) ## Inject every fault of the list, often: kills, full disks, damage, no memory, ...
 	@$(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/faults
 
-tables: $(READY) ## Renew the tables of the README and the docs
+tables: $(READY) ## Renew the tables and pictures of the README and the docs
 	@$(BIN)/python docs/tables.py
+
+tables-check: $(READY) ## Say which of them are out of date
+	@$(BIN)/python docs/tables.py --check
 
 clean: ## Remove what the other targets made, but not runs/
 	@rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

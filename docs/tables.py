@@ -5,7 +5,9 @@ Run: make tables    # renews what is out of date: pages by their text, pictures 
      python docs/tables.py --redraw    # draws every picture anew
 """
 
+import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -81,6 +83,26 @@ def readme() -> str:
     return before + BEGIN + papers_table() + END + after
 
 
+def counted(text: str, results: Sequence[ClaimResult]) -> str:
+    """Renew what the README says of how many claims there are, and hold.
+
+    Raises:
+        ValueError: It says nothing of that.
+    """
+    verdicts = Counter(result.verdict for result in results)
+    errata, every = verdicts["erratum"], len(results)
+    checked = every - verdicts["not derivable"]
+    for pattern, number in (
+        (r"(?<=a \[ledger\]\(docs/claims\.md\) of )[\d,]+(?= claims)", every),
+        (r"(?<=recomputes the )[\d,]+(?= that follow)", checked),
+        (r"(?<=The )[\d,]+(?= of them that do not hold)", errata),
+    ):
+        text, found = re.subn(pattern, f"{number:,}", text)
+        if found != 1:
+            raise ValueError(f"the README has no {pattern}")
+    return text
+
+
 def paper_pages(results: Sequence[ClaimResult] | None) -> dict[str, str]:
     """Give the pages of the papers with what stands between their markers renewed.
 
@@ -103,7 +125,7 @@ def paper_pages(results: Sequence[ClaimResult] | None) -> dict[str, str]:
 def out_of_date(results: Sequence[ClaimResult] | None) -> dict[str, str]:
     """Give the pages that are not what they should be: path -> what should stand there."""
     pages = {
-        "README.md": readme(),
+        "README.md": readme() if results is None else counted(readme(), results),
         "docs/networks.md": networks_page(),
         "docs/errata.md": errata_page(),
         "docs/recipes.md": recipes_page(),

@@ -86,6 +86,8 @@ def test_the_pages_of_the_papers_show_these_verdicts(
         not in (REPOSITORY / tables.page_of(architecture)).read_text(encoding="utf-8")
     ]
     assert old == [], "make tables"
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert tables.counted(text, list(results.values())) == text, "make tables"
 
 
 def test_the_ledger_speaks_of_papers_only():
