@@ -116,6 +116,19 @@ def test_a_network_that_knows_more_classes_is_asked_for_all(
     assert whole["count"] > 4
 
 
+def test_json_of_many_classes_lists_the_cells_that_count(call, tmp_path: Path) -> None:
+    names = [str(i) for i in range(300)]
+    preprocessing = {"size": [8, 8], "mean": [0.5], "std": [0.5]}
+    model = ca.create("resnet8_cifar", num_classes=300, in_channels=1)
+    metadata = {"classes": names, "preprocessing": preprocessing}
+    ca.save(model, tmp_path / "m.safetensors", metadata)
+    source = folder_of_digits(tmp_path / "few", (3, 7))
+    found = json_of(call, tmp_path / "m.safetensors", "--data", source)
+    assert "confusion" not in found
+    assert sum(count for _, _, count in found["confusions"]) == 4
+    assert {true for true, _, _ in found["confusions"]} == {3, 7}
+
+
 def test_predictions_are_written_for_each_image(call, run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "predictions.csv"
     found = json_of(call, run_folder, "--data", "digits", "--out", out)

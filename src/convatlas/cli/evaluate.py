@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from convatlas.evaluate.evaluation import GroupEvaluation
     from convatlas.serve.predictor import Predictor
 
+SPARSE_CLASSES = 200  # above that JSON lists only the cells of the confusion matrix that count
+
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", type=click.Path())
@@ -173,14 +175,23 @@ def _measurements(
     names: list[str], models: tuple[str, ...], found: "GroupEvaluation"
 ) -> dict[str, Any]:
     """Give what JSON tells of one network, or of several together and alone."""
-    if len(models) == 1:
-        return found.together.to_dict()
-    document = found.to_dict()
+    alone = len(models) == 1
+    document = found.together.to_dict() if alone else found.to_dict()
+    if len(found.together.classes) > SPARSE_CLASSES:
+        document["confusions"] = _cells(document.pop("confusion"))
+    if alone:
+        return document
     for member, name, model in zip(document["members"], names, models, strict=True):
         member |= {"architecture": name, "model": model}
     if len(set(names)) > 1:
         del document["spread"]  # of different networks there is no distribution
     return document
+
+
+def _cells(confusion: list[list[int]]) -> list[tuple[int, int, int]]:
+    """Give true class, predicted class and count of what is not 0: of a million, a few."""
+    rows = enumerate(confusion)
+    return [(i, j, count) for i, row in rows for j, count in enumerate(row) if count]
 
 
 def _noted(
