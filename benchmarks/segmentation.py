@@ -30,7 +30,7 @@ from convatlas.evaluate.overlap import (
 )
 from convatlas.evaluate.segmentation import count_pixels, evaluate_segmentation
 from convatlas.evaluate.tiling import pixels_of, segment
-from convatlas.evaluate.warping import warping_error
+from convatlas.evaluate.warping import split_merge_error, warping_error
 from convatlas.train.events import EpochDone, Event
 from convatlas.train.seeds import start_runs
 from convatlas.visualize.masks import mistakes, overlay_mask, side_by_side
@@ -40,6 +40,11 @@ from convatlas.weights.store import load
 ISBI = ("unet_padded", 16, "cells", 50, {"batch_size": 1, "tile": 256})
 NUCLEI = ("unet_padded", 8, "cells", 36, {"tile": 256})
 BLURS = (0.0, 1.0, 2.0, 3.0)  # radii in pixels that the threshold may choose from
+CELL_ERRORS = {
+    "rand_error": rand_error,
+    "warping_error": warping_error,
+    "split_merge_error": split_merge_error,
+}
 SHOWN = 300  # pixels of a picture's side
 
 
@@ -106,7 +111,7 @@ def _evaluated(folder: Path, split: SegmentationSplit) -> dict[str, float]:
     preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
     found = evaluate_segmentation(model, split, preprocessing, cells=True).to_dict()
     foreground = found["per_class"][split.classes[1]]
-    names = ("pixel_error", "mean_iou", "mean_dice", "rand_error", "warping_error")
+    names = ("pixel_error", "mean_iou", "mean_dice", *CELL_ERRORS)
     own = {"foreground_iou": foreground["iou"], "foreground_dice": foreground["dice"]}
     return {name: found[name] for name in names} | own
 
@@ -119,9 +124,8 @@ def threshold_baseline(train: SegmentationSplit, split: SegmentationSplit) -> di
         image, mask = split.pair(i)
         found = ((_blurred(image, blur) > threshold) == bright).astype(np.uint8)
         confusion += count_pixels(mask, found, 2)
-        cells.append((rand_error(mask, found), warping_error(mask, found)))
+        cells.append([measure(mask, found) for measure in CELL_ERRORS.values()])
     overlaps, dices = intersection_over_union(confusion), dice(confusion)
-    rand, warping = np.mean(cells, axis=0).tolist()
     return {
         "blur": blur,
         "threshold": threshold,
@@ -130,8 +134,7 @@ def threshold_baseline(train: SegmentationSplit, split: SegmentationSplit) -> di
         "pixel_error": pixel_error(confusion),
         "mean_iou": mean_of_known(overlaps),
         "mean_dice": mean_of_known(dices),
-        "rand_error": rand,
-        "warping_error": warping,
+        **dict(zip(CELL_ERRORS, np.mean(cells, axis=0).tolist(), strict=True)),
         "foreground_iou": overlaps[1],
         "foreground_dice": dices[1],
     }

@@ -17,7 +17,7 @@ from convatlas.evaluate.overlap import (
     rand_error,
 )
 from convatlas.evaluate.segmentation import count_pixels
-from convatlas.evaluate.warping import warp, warping_error
+from convatlas.evaluate.warping import split_merge_error, warp, warping_error
 
 binary = arrays(np.uint8, (5, 6), elements=st.integers(0, 1))
 
@@ -133,3 +133,35 @@ def test_warping_ends_where_no_flip_is_left(seed):
     warped = warp(truth, predicted)
     assert warping_error(truth, predicted) * 16 == (warped != predicted).sum() >= least
     assert np.array_equal(warp(warped, predicted), warped)
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "pixels"),
+    [
+        (["###.###"], ["#######"], 1),  # a merger
+        (["#######"], ["###.###"], 1),  # a split
+        (["#####", "#####", "#####"], ["#####", "##.##", "#####"], 0),  # a hole
+        (["#####", "##.##", "#####"], ["#####", "#####", "#####"], 0),  # a hole filled
+        (["###", "...", "..."], ["###", "...", ".#."], 0),  # a new cell
+        (["#####", "#...#", "#####"], ["##.##", "#...#", "#####"], 0),  # a ring opened
+        (["#####", "#####"], ["##.##", "##.##"], 1),  # one of the two pixels is simple
+        (["##.##", "##.##"], ["#####", "#####"], 2),  # either would join the cells
+    ],
+)
+def test_splits_and_mergers_are_told_from_other_errors(truth, predicted, pixels):
+    truth, predicted = drawn(*truth), drawn(*predicted)
+    assert split_merge_error(truth, predicted) * truth.size == pytest.approx(pixels)
+
+
+@given(binary, binary)
+def test_splits_and_mergers_change_the_number_of_cells(truth, predicted):
+    warped = warp(truth, predicted).astype(np.uint8)
+    count = 0
+    for row, column in np.argwhere(warped != predicted):
+        flipped = warped.copy()
+        flipped[row, column] ^= 1
+        cells, others = components(warped).max(), components(flipped).max()
+        joined = not warped[row, column] and others < cells
+        count += joined or (warped[row, column] and others > cells)
+    assert split_merge_error(truth, predicted) * truth.size == pytest.approx(count)
+    assert split_merge_error(truth, predicted) <= warping_error(truth, predicted)

@@ -16,7 +16,7 @@ from convatlas.errors import InputError
 from convatlas.evaluate.overlap import rand_error
 from convatlas.evaluate.segmentation import evaluate_segmentation
 from convatlas.evaluate.tiling import Tiling, pixels_of, segment, segment_logits
-from convatlas.evaluate.warping import warping_error
+from convatlas.evaluate.warping import split_merge_error, warping_error
 
 GREY = Preprocessing((256, 256), (0.5,), (0.25,))
 SIZES = ((20, 31), (40, 17), (16, 250))
@@ -76,8 +76,10 @@ def test_errors_of_cells_are_means_over_images(split, model):
         image, mask = split.pair(i)
         known = mask != IGNORED
         predicted = segment(model, pixels_of(image, GREY), GREY) * known
-        errors.append((rand_error(mask * known, predicted), warping_error(mask * known, predicted)))
-    assert (found.rand_error, found.warping_error) == pytest.approx(np.mean(errors, axis=0))
+        measures = (rand_error, warping_error, split_merge_error)
+        errors.append([measure(mask * known, predicted) for measure in measures])
+    measured = (found.rand_error, found.warping_error, found.split_merge_error)
+    assert measured == pytest.approx(np.mean(errors, axis=0))
     assert evaluate_segmentation(model, split, GREY).rand_error is None
 
 

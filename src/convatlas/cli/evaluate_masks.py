@@ -134,6 +134,7 @@ def _print(asked: dict[str, Any], found: "SegmentationEvaluation") -> None:
     if found.rand_error is not None:
         figures["Rand error"] = f"{found.rand_error:8.4f}  (of cells, mean over images)"
         figures["warping error"] = f"{found.warping_error:10.6f}"
+        figures["splits, mergers"] = f"{found.split_merge_error:10.6f}  (of the warping error)"
     for name, value in figures.items():
         console.print(f"  {name:15} {value}")
     console.print()

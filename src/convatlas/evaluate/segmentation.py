@@ -1,7 +1,7 @@
 """Evaluate a segmentation network on a split: the class of each pixel of whole images."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from convatlas.evaluate.overlap import (
 )
 from convatlas.evaluate.sharing import UNSHARED, Sharing
 from convatlas.evaluate.tiling import PLAIN, Tiling, check_finite, pixels_of, tiled_logits
-from convatlas.evaluate.warping import warping_error
+from convatlas.evaluate.warping import split_merge_error, warping_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class ImageScore:
         mean_iou: Mean over the classes that it shows or that are predicted.
         rand_error: Of its cells; None: not measured.
         warping_error: Likewise.
+        split_merge_error: Likewise.
     """
 
     index: int
@@ -43,6 +44,7 @@ class ImageScore:
     mean_iou: float
     rand_error: float | None = None
     warping_error: float | None = None
+    split_merge_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ class SegmentationEvaluation:
         """Mean over images of the warping error of cells; None: not measured."""
         return _mean([score.warping_error for score in self.images])
 
+    @property
+    def split_merge_error(self) -> float | None:
+        """Mean over images of the pixels that split or merge cells; None: not measured."""
+        return _mean([score.split_merge_error for score in self.images])
+
     def to_dict(self) -> dict[str, Any]:
         """Give all of it as JSON can hold it, under the kind `segmentation`."""
         return {
@@ -92,6 +99,7 @@ class SegmentationEvaluation:
             "mean_dice": self.mean_dice,
             "rand_error": self.rand_error,
             "warping_error": self.warping_error,
+            "split_merge_error": self.split_merge_error,
             "loss": self.loss,
             "count": self.count,
             "pixels": self.pixels,
@@ -118,8 +126,8 @@ def evaluate_segmentation(
         model: A U-Net, padded or not; runs in evaluation mode on the device it is on.
         split: Images and masks.
         preprocessing: Normalises images; its size is that of the tiles.
-        cells: Measure the Rand and the warping error too, where there are two classes; class 0
-            divides the cells.
+        cells: Measure the errors of cells too, where there are two classes; class 0 divides the
+            cells.
         tiling: The size of tiles, and how often each is seen.
         progress: Called after each image with the images done and the images in all.
         sharing: The processes that share the images; each gets the evaluation of all of them.
@@ -218,13 +226,11 @@ def _of_image(confusion: np.ndarray) -> tuple[float, float]:
 def _with_cells(score: ImageScore, mask: np.ndarray, predicted: np.ndarray) -> ImageScore:
     known = mask != IGNORED
     truth, found = mask * known, predicted * known
-    return ImageScore(
-        score.index,
-        score.name,
-        score.pixel_error,
-        score.mean_iou,
-        rand_error(truth, found),
-        warping_error(truth, found),
+    return replace(
+        score,
+        rand_error=rand_error(truth, found),
+        warping_error=warping_error(truth, found),
+        split_merge_error=split_merge_error(truth, found),
     )
 
 
