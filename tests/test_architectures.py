@@ -1,6 +1,5 @@
-"""Every network of the catalog: its size, its shape, its gradients, and what torch does with it."""
+"""Every network of the catalog, without memory: its size, its shape, its gradients."""
 
-import copy
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -8,9 +7,9 @@ from functools import cache
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from convatlas.catalog import ARCHITECTURES, build, build_meta, find, variants
+from convatlas.catalog import ARCHITECTURES, build_meta, find, variants
 from convatlas.errors import InputError
 
 # Trainable parameters with the paper's own classes, of builds that are independent of this code:
@@ -226,133 +225,13 @@ def test_what_is_no_batch_of_images_is_refused(name):
         model(torch.empty(1, channels, height, width, dtype=torch.int64, device="meta"))
 
 
-# One or more of each family, on images as small as they take: name -> options, height and width.
-SMALL = {
-    "lenet5": ({}, 32),
-    "lenet5_modern": ({}, 32),
-    "alexnet": ({"input_size": 67}, 67),
-    "alexnet_towers": ({"input_size": 67}, 67),
-    "vgg11_lrn": ({"input_size": 32}, 32),
-    "vgg11_bn": ({"input_size": 32}, 32),
-    "resnet20_cifar": ({}, 32),
-    "plain20_cifar": ({}, 32),
-    "resnet18": ({}, 64),
-    "resnet50": ({}, 64),
-    "inception_v3": ({}, 107),
-    "inception_v4": ({}, 107),
-    "inception_resnet_v1": ({}, 107),
-    "unet": ({"width": 4}, 188),
-}
-SLOW = {"lenet5_modern", "alexnet_towers", "vgg11_bn", "plain20_cifar", "resnet18", "resnet50"}
-SLOW |= {"inception_v3", "inception_v4", "inception_resnet_v1"}
-
-
-def small_names() -> list:
-    """Those above, and the first network of each family that is not there."""
-    covered = {find(name)[0].name for name in SMALL}
-    others = [next(iter(a.variants)) for a in ARCHITECTURES if a.name not in covered]
-    slow = SLOW | set(others)
-    names = [name for name in [*SMALL, *others] if name in variants()]
-    return [pytest.param(n, marks=[pytest.mark.slow] if n in slow else []) for n in names]
-
-
-some_of_each_family = pytest.mark.parametrize("name", small_names())
-
-
-@cache
-def small(name: str) -> tuple[nn.Module, Tensor]:
-    """A network in eval mode and three images; the tests leave both as they are."""
-    options, size = SMALL.get(name, ({}, find(name)[1].input_shape[1]))
-    torch.manual_seed(0)
-    model = build(name, num_classes=7, **options).eval()
-    return model, torch.randn(3, model.in_channels, size, size)
-
-
-@cache
-def eager(name: str) -> Tensor:
-    model, images = small(name)
-    with torch.inference_mode():
-        return model(images).clone()
-
-
-def assert_near(logits: Tensor, expected: Tensor) -> None:
-    """Compare by the largest of `expected`: a small logit can be the difference of large ones."""
-    scale = expected.abs().max().item()
-    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5 * scale)
-
-
-@some_of_each_family
-def test_evaluating_twice_gives_the_same(name):
-    model, images = small(name)
-    assert eager(name).isfinite().all()
-    with torch.inference_mode():
-        assert torch.equal(model(images), eager(name))
-
-
-@some_of_each_family
-def test_images_of_a_batch_do_not_see_each_other_in_eval_mode(name):
-    model, images = small(name)
-    with torch.inference_mode():
-        assert_near(model(images[:1]), eager(name)[:1])
-
-
-@some_of_each_family
-def test_a_step_of_training_changes_the_logits_and_its_copy_keeps_them(name):
-    model, images = small(name)
-    trained = copy.deepcopy(model).train()
-    optimizer = torch.optim.SGD(trained.parameters(), lr=0.01)
-    logits = trained(images)
-    labels = torch.tensor([0, 3, 6]).view(3, *[1] * len(logits.shape[2:]))  # of images or pixels
-    nn.functional.cross_entropy(logits, labels.expand(3, *logits.shape[2:])).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained.parameters())
-    optimizer.step()
-    with torch.inference_mode():
-        assert not torch.equal(trained.eval()(images), eager(name))
-        assert torch.equal(model(images), eager(name))
-
-
-@some_of_each_family
-def test_a_state_dict_makes_another_network_the_same(name):
-    model, images = small(name)
-    other = build(name, num_classes=7, **SMALL.get(name, ({}, 0))[0]).eval()
-    other.load_state_dict(model.state_dict())
-    with torch.inference_mode():
-        assert torch.equal(other(images), eager(name))
-
-
-@some_of_each_family
-def test_the_layout_of_the_memory_does_not_matter(name):
-    model, images = small(name)
-    model = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        logits = model(images.contiguous(memory_format=torch.channels_last))
-    torch.testing.assert_close(logits, eager(name), rtol=1e-3, atol=1e-5)
-
-
-@some_of_each_family
-def test_autocast_comes_near_the_full_precision(name):
-    model, images = small(name)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        logits = model(images).float()
-    error = (logits - eager(name)).norm() / eager(name).norm()
-    assert 0 < error < 0.1
-
-
-@some_of_each_family
-def test_the_exported_program_gives_the_same_for_any_batch(name):
-    model, images = small(name)
-    batch = {0: torch.export.Dim("batch")}
-    program = torch.export.export(model, (images,), dynamic_shapes=(batch,)).module()
-    with torch.inference_mode():
-        torch.testing.assert_close(program(images), eager(name))
-        two = program(images[:2])
-    assert_near(two, eager(name)[:2])
-
-
-@some_of_each_family
-def test_the_compiler_takes_the_whole_network(name):
-    model, images = small(name)
-    torch.compiler.reset()  # the compiler counts how often it sees the same forward
-    compiled = torch.compile(model, fullgraph=True, backend="eager")
-    with torch.inference_mode():
-        torch.testing.assert_close(compiled(images), eager(name))
+@pytest.mark.parametrize(
+    "name", [name for name in variants() if hasattr(find(name)[0].net, "forward_with_sides")]
+)
+def test_every_parameter_takes_part_with_side_classifiers(name):
+    model = build_meta(name, num_classes=7, sides=True)
+    logits, sides = model.forward_with_sides(
+        torch.empty(2, *find(name)[1].input_shape, device="meta")
+    )
+    (logits.sum() + sum(side.logits.sum() for side in sides)).backward()
+    assert [key for key, p in model.named_parameters() if p.grad is None] == []

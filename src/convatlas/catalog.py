@@ -35,7 +35,7 @@ from convatlas.architectures import (
 from convatlas.card import Architecture, Variant
 from convatlas.errors import InputError, suggest, unknown
 from convatlas.fields import fitted
-from convatlas.layers import no_drawing_on_meta
+from convatlas.layers import undrawn_on_meta
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     lenet5.ARCHITECTURE,
@@ -117,7 +117,7 @@ def build(
     spec = spec_of(name, **overrides)
     classes = _count("num_classes", variant.num_classes if num_classes is None else num_classes)
     channels = _count("in_channels", variant.input_shape[0] if in_channels is None else in_channels)
-    with no_drawing_on_meta(), no_collection():
+    with undrawn_on_meta(), no_collection():
         model = architecture.net(spec, num_classes=classes, in_channels=channels)
     model.created_as = {
         "name": name,

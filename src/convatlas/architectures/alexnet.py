@@ -23,6 +23,7 @@ from convatlas.layers import (
     Window,
     check_images,
     check_map,
+    drawn_once,
     fill_bias_,
     image_sides,
     map_side,
@@ -197,19 +198,17 @@ class AlexNet(nn.Module):
 
     cam_layer = "stages.relu5"
 
+    @drawn_once
     def __init__(self, spec: AlexNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.spec, self.in_channels = spec, in_channels
         windows = spec.windows()
-        if spec.input_size is None:
-            self.map_side, self._legal = MAP_SIDE, image_sides(1, windows)
-        else:
-            self.map_side = map_side(spec.input_size, windows)
-            self._legal = image_sides(self.map_side, windows)  # least and largest image
+        self.map_side = MAP_SIDE if spec.input_size is None else map_side(spec.input_size, windows)
+        # least and largest image
+        self._legal = image_sides(1 if spec.input_size is None else self.map_side, windows)
         features = spec.rows["conv5"].maps * self.map_side**2
         self.stages = make_stages(spec, in_channels)
         self.head = make_head(spec, features, num_classes)
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as section 5 says, or as the spec's `init` does."""
@@ -218,7 +217,9 @@ class AlexNet(nn.Module):
             if isinstance(module, own):
                 module.reset_parameters()
             elif isinstance(module, WEIGHTED):
-                _draw(module, name.rpartition(".")[2], *INITS[self.spec.init])
+                layer, (std, fc_std, bias) = name.rpartition(".")[2], INITS[self.spec.init]
+                nn.init.normal_(module.weight, 0.0, fc_std if layer in ("fc6", "fc7") else std)
+                fill_bias_(module, bias if layer in RAISED_BIAS else 0.0)
 
     def place(self, first: torch.device | str, second: torch.device | str) -> "AlexNet":
         """Move the towers to two devices (section 3.2); fc8 and the logits are on the first.
@@ -245,13 +246,6 @@ class AlexNet(nn.Module):
             side = (self.map_side, self.map_side)
             check_map(maps, side, "head.fc6", f"{least} to {largest} pixels a side")
         return self.head(maps)
-
-
-def _draw(
-    module: nn.Conv2d | nn.Linear, layer: str, std: float, fc_std: float, bias: float
-) -> None:
-    nn.init.normal_(module.weight, 0.0, fc_std if layer in ("fc6", "fc7") else std)
-    fill_bias_(module, bias if layer in RAISED_BIAS else 0.0)
 
 
 _PAPER = AlexNetSpec(PAPER)

@@ -22,6 +22,7 @@ from convatlas.layers import (
     Window,
     check_images,
     draw_layers,
+    drawn_once,
     he_fan_in_,
     image_sides,
     make_chain,
@@ -130,6 +131,7 @@ def draw_weights(net: nn.Module) -> None:
 class BNInception(nn.Module):
     """Stem, ten Inception modules, classifier: (N, in_channels, H, W) -> (N, num_classes)."""
 
+    @drawn_once
     def __init__(
         self, spec: BNInceptionSpec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
@@ -149,7 +151,6 @@ class BNInception(nn.Module):
         self.stages = nn.Sequential(stages)
         self.head = Classifier(channels, num_classes)  # without dropout (section 4.2.1)
         self.cam_layer = f"stages.{list(spec.rows)[-1]}"
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights: N(0, 2 / fan_in), biases 0; the paper doesn't say."""

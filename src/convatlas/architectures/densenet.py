@@ -20,6 +20,7 @@ from convatlas.layers import (
     ConvNorm,
     check_images,
     draw_layers,
+    drawn_once,
     he_fan_in_,
     he_normal_,
 )
@@ -132,6 +133,7 @@ class DenseNet(nn.Module):
     (N, in_channels, H, W) -> (N, num_classes).
     """
 
+    @drawn_once
     def __init__(self, spec: DenseNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.spec, self.in_channels = spec, in_channels
@@ -144,7 +146,6 @@ class DenseNet(nn.Module):
         # the last transition still needs a 2x2 map; the ImageNet stem halves twice, rounding up
         least = 2 ** (len(spec.blocks) - 1)
         self.min_size = 4 * least - 3 if spec.stem == "imagenet" else least
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as in He et al. 2015 (section 4.2).

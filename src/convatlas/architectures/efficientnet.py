@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_chance
-from convatlas.layers import ConvNorm, check_images, draw_layers
+from convatlas.layers import ConvNorm, check_images, draw_layers, drawn_once
 
 
 class Row(NamedTuple):
@@ -160,6 +160,7 @@ def make_stages(spec: EfficientNetSpec) -> tuple[nn.Sequential, int]:
 class EfficientNet(nn.Module):
     """Stem, stages of MBConv, classifier: (N, C, H, W) -> (N, num_classes)."""
 
+    @drawn_once
     def __init__(
         self, spec: EfficientNetSpec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
@@ -183,7 +184,6 @@ class EfficientNet(nn.Module):
                 # section 5.2: momentum 0.99, which torch counts from the other end; eps: the code
                 module.momentum, module.eps = 0.01, 1e-3
         self.cam_layer = "head.conv"
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the authors' code does; the paper doesn't say.

@@ -23,6 +23,7 @@ from convatlas.layers import (
     Window,
     caffe_xavier_,
     check_images,
+    drawn_once,
     fill_bias_,
     image_sides,
     make_chain,
@@ -189,6 +190,7 @@ class GoogLeNet(nn.Module):
 
     cam_layer = "stages.inception_5b"
 
+    @drawn_once
     def __init__(self, spec: GoogLeNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.spec, self.in_channels = spec, in_channels
@@ -197,10 +199,8 @@ class GoogLeNet(nn.Module):
         self.stages, widths = make_stages(spec, 192)
         self.head = make_head(widths["inception_5b"], num_classes, spec.dropout)
         self.sides = nn.ModuleDict()
-        if spec.sides:
-            for stage, side in SIDES.items():
-                self.sides[side] = make_side(spec, widths[stage], num_classes)
-        self.reset_parameters()
+        for stage, side in SIDES.items() if spec.sides else ():
+            self.sides[side] = make_side(spec, widths[stage], num_classes)
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the paper's replica does, or torchvision; the paper doesn't say."""
@@ -208,12 +208,12 @@ class GoogLeNet(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
             elif isinstance(module, nn.Conv2d | nn.Linear):
-                module.reset_parameters()
-                if self.spec.init == "torchvision":
-                    nn.init.trunc_normal_(module.weight, 0.0, 0.01, -2.0, 2.0)
-                else:
+                if self.spec.init == "caffe":
                     caffe_xavier_(module)
                     fill_bias_(module, 0.0 if name.endswith((".fc", ".fc2")) else 0.2)
+                else:
+                    module.reset_parameters()
+                    nn.init.trunc_normal_(module.weight, 0.0, 0.01, -2.0, 2.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""
@@ -259,12 +259,7 @@ def _check_side_size(x: Tensor) -> None:
 
 _PAPER = GoogLeNetSpec()
 _TORCHVISION = GoogLeNetSpec(
-    partial(make_module, wide_kernel=3),
-    norm="batch",
-    pool4=2,
-    dropout=0.2,
-    side_pool="adaptive",
-    init="torchvision",
+    partial(make_module, wide_kernel=3), "batch", 2, 0.2, side_pool="adaptive", init="torchvision"
 )
 
 ARCHITECTURE = Architecture(

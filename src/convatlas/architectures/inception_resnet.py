@@ -27,7 +27,7 @@ from convatlas.architectures.inception_v4 import (
     make_stage,
 )
 from convatlas.card import Architecture, Variant
-from convatlas.layers import check_images, image_sides, make_chain
+from convatlas.layers import check_images, drawn_once, image_sides, make_chain
 
 Branch = tuple[Conv, ...]
 
@@ -156,6 +156,7 @@ def make_stages(spec: InceptionResNetSpec) -> tuple[nn.Sequential, int]:
 class InceptionResNet(nn.Module):
     """Stem, modules, classifier (Figure 15): (N, in_channels, H, W) -> (N, num_classes)."""
 
+    @drawn_once
     def __init__(
         self, spec: InceptionResNetSpec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
@@ -166,7 +167,6 @@ class InceptionResNet(nn.Module):
         self.stages, channels = make_stages(spec)
         self.head = make_head(channels, num_classes, spec.dropout)
         self.cam_layer = "stages.inception_resnet_c" if spec.last is None else "stages.last"
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights: N(0, 2 / fan_in), biases 0; the paper doesn't say."""

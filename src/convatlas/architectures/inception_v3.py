@@ -18,9 +18,11 @@ from convatlas.layers import (
     ConvLayer,
     Window,
     check_images,
+    drawn_once,
     fill_bias_,
     image_sides,
     make_chain,
+    truncated_normal_,
 )
 
 EPS = 1e-3  # what batch norm adds to the variance (TF-slim)
@@ -200,6 +202,7 @@ class InceptionV3(nn.Module):
 
     cam_layer = "stages.Mixed_7c"
 
+    @drawn_once
     def __init__(
         self, spec: InceptionV3Spec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
@@ -209,10 +212,7 @@ class InceptionV3(nn.Module):
         self.stem = make_stem(in_channels)
         self.stages = make_stages(spec)
         self.head = make_head(2048, num_classes, spec.dropout)
-        self.sides = nn.ModuleDict()
-        if spec.sides:
-            self.sides["aux"] = make_side(768, num_classes)
-        self.reset_parameters()
+        self.sides = nn.ModuleDict({"aux": make_side(768, num_classes)} if spec.sides else {})
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the authors' code does; the paper doesn't say.
@@ -225,8 +225,7 @@ class InceptionV3(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
             elif isinstance(module, nn.Conv2d | nn.Linear):
-                std = special.get(name, 0.1)
-                nn.init.trunc_normal_(module.weight, 0.0, std, -2 * std, 2 * std)
+                truncated_normal_(module, special.get(name, 0.1))
                 fill_bias_(module)
 
     def forward(self, x: Tensor) -> Tensor:

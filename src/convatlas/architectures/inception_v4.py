@@ -15,7 +15,7 @@ from convatlas.architectures.googlenet import Inception, make_head
 from convatlas.architectures.inception_v3 import GRID, STEM, Conv, make_branch, make_layer, valid
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import check_images, image_sides, make_chain
+from convatlas.layers import check_images, drawn_once, image_sides, make_chain
 
 ROW, COLUMN = (1, 7), (7, 1)
 TABLE_1 = (192, 224, 256, 384)  # k, l, m, n of Reduction-A
@@ -144,6 +144,7 @@ class InceptionV4(nn.Module):
 
     cam_layer = "stages.inception_c"
 
+    @drawn_once
     def __init__(
         self, spec: InceptionV4Spec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
@@ -153,7 +154,6 @@ class InceptionV4(nn.Module):
         self.stem = make_stem(in_channels)
         self.stages = make_stages()
         self.head = make_head(1536, num_classes, spec.dropout)
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights: N(0, 2 / fan_in), biases 0; the paper doesn't say."""

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
-from convatlas.layers import Classifier, ConvNorm, check_images, draw_layers
+from convatlas.layers import (
+    Classifier,
+    ConvNorm,
+    check_images,
+    draw_layers,
+    drawn_once,
+    truncated_normal_,
+)
 
 
 class Row(NamedTuple):
@@ -92,6 +99,7 @@ class MobileNetV1(nn.Module):
     The resolution multiplier rho of section 3.4 is the size of the input: any size fits.
     """
 
+    @drawn_once
     def __init__(
         self, spec: MobileNetV1Spec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
@@ -109,7 +117,6 @@ class MobileNetV1(nn.Module):
         self.stages = nn.Sequential(stages)
         self.head = Classifier(channels, num_classes)
         self.cam_layer = f"stages.block{len(stages)}"
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the authors' code does; the paper doesn't say.
@@ -125,7 +132,7 @@ class MobileNetV1(nn.Module):
 
 
 def _draw(layer: nn.Conv2d | nn.Linear) -> None:
-    nn.init.trunc_normal_(layer.weight, 0.0, 0.09, -0.18, 0.18)
+    truncated_normal_(layer, 0.09)
 
 
 ARCHITECTURE = Architecture(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_chance
-from convatlas.layers import check_images, fill_bias_
+from convatlas.layers import check_images, drawn_once, fill_bias_
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,7 @@ class NiN(nn.Module):
     Nothing is fully connected: a class's score is the mean of its map (section 3.2).
     """
 
+    @drawn_once
     def __init__(self, spec: NiNSpec, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
         self.spec, self.in_channels = spec, in_channels
@@ -125,7 +126,6 @@ class NiN(nn.Module):
         )
         self.last_pool = f"stages.pool{len(spec.rows) - 1}"
         self.cam_layer = f"stages.mlpconv{len(spec.rows)}"  # one map a class
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the authors' definitions say: normal, biases 0."""

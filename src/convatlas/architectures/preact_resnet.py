@@ -20,6 +20,7 @@ from convatlas.layers import (
     ResidualUnit,
     check_images,
     draw_layers,
+    drawn_once,
     fill_bias_,
     he_normal_,
     make_chain,
@@ -224,6 +225,7 @@ class PreActResNet(nn.Module):
     The last addition has no unit behind it that would activate it: `final` does (section 4.1).
     """
 
+    @drawn_once
     def __init__(
         self, spec: PreActResNetSpec, num_classes: int = 1000, in_channels: int = 3
     ) -> None:
@@ -233,7 +235,6 @@ class PreActResNet(nn.Module):
         self.stages, channels = make_stages(spec, channels)
         self.final = make_layers(spec.order.before, channels)
         self.head = Classifier(channels, num_classes)
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as in ResNet: the initialization of He et al. 2015 (appendix)."""

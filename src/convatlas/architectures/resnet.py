@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_least
-from convatlas.layers import Classifier, ConvNorm, check_images, draw_layers, he_normal_
+from convatlas.layers import Classifier, ConvNorm, check_images, draw_layers, drawn_once, he_normal_
 
 Shortcut = Literal["A", "B", "C"]  # section 4.1; None: a plain net
 
@@ -159,6 +159,7 @@ def make_stages(spec: ResNetSpec, channels: int, names: list[str]) -> tuple[nn.S
 class ResNet(nn.Module):
     """Stem, stages of blocks, classifier: (N, in_channels, H, W) -> (N, num_classes)."""
 
+    @drawn_once
     def __init__(self, spec: ResNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -175,7 +176,6 @@ class ResNet(nn.Module):
             self.stages, channels = make_stages(spec, spec.widths[0], names)
         self.head = Classifier(channels, num_classes)
         self.cam_layer = f"stages.{names[-1]}"
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as section 3.4 says: the initialization of He et al. 2015."""

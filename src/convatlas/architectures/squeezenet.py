@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_least
-from convatlas.layers import caffe_xavier_, check_images, fill_bias_
+from convatlas.layers import caffe_xavier_, check_images, drawn_once, fill_bias_
 
 Bypass = Literal["none", "simple", "complex"]  # Figure 2: left, middle, right
 FIRE_MODULES = range(2, 10)  # fire2 ... fire9 stand between conv1 and conv10
@@ -139,6 +139,7 @@ def make_stages(spec: SqueezeNetSpec) -> tuple[nn.Sequential, int]:
 class SqueezeNet(nn.Module):
     """conv1, eight fire modules, conv10, global average: (N, C, H, W) -> (N, num_classes)."""
 
+    @drawn_once
     def __init__(self, spec: SqueezeNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.in_channels, self.smallest = in_channels, spec.smallest_input
@@ -163,7 +164,6 @@ class SqueezeNet(nn.Module):
         pools = ["stem.maxpool1", *(f"stages.maxpool{i}" for i in sorted(spec.pool_after))]
         self.last_pool = pools[-1]
         self.cam_layer = "head.relu_conv10"  # one map a class
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the authors' Caffe net does, which calls its filler "xavier".

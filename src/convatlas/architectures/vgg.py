@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_least
-from convatlas.layers import LocalResponseNorm, check_images, check_map, fill_bias_, he_normal_
+from convatlas.layers import (
+    LocalResponseNorm,
+    check_images,
+    check_map,
+    drawn_once,
+    fill_bias_,
+    he_normal_,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +95,15 @@ class VGGSpec:
 class VGG(nn.Module):
     """Blocks of convolutions, three fully connected layers: (N, C, H, W) -> (N, num_classes)."""
 
+    @drawn_once
     def __init__(self, spec: VGGSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.spec, self.in_channels = spec, in_channels
-        self.stages, channels = make_stages(spec, in_channels)
         self.map_size = spec.input_size // spec.stride
+        self.stages, channels = make_stages(spec, in_channels)
         self.head = make_head(channels * self.map_size**2, num_classes)
         last = len(spec.blocks)
         self.cam_layer = f"stages.block{last}.relu{last}_{_count_convs(spec.blocks[-1])}"
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as `spec.init` says; biases are 0."""

@@ -17,7 +17,7 @@ from convatlas.architectures.resnet import BasicBlock, Bottleneck, ResNet, ResNe
 from convatlas.card import Architecture, Paper, Variant
 from convatlas.errors import InputError
 from convatlas.fields import check_chance, check_least
-from convatlas.layers import Classifier, check_images, draw_layers, he_fan_in_
+from convatlas.layers import Classifier, check_images, draw_layers, drawn_once, he_fan_in_
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ def make_unit(
 class WideResNet(nn.Module):
     """conv1, three groups, the last activation, classifier: (N, C, H, W) -> (N, num_classes)."""
 
+    @drawn_once
     def __init__(self, spec: WideResNetSpec, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
         self.in_channels, channels = in_channels, 16
@@ -115,7 +116,6 @@ class WideResNet(nn.Module):
         self.final = make_layers(("norm", "act"), channels)
         self.head = Classifier(channels, num_classes)
         self.cam_layer = "final"
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights as the authors' code does: He et al. 2015, fan-in."""

@@ -19,6 +19,7 @@ from convatlas.layers import (
     check_images,
     check_map,
     draw_layers,
+    drawn_once,
     image_sides,
     map_side,
 )
@@ -58,13 +59,13 @@ class ZFNet(nn.Module):
 
     cam_layer = "stages.relu5"
 
+    @drawn_once
     def __init__(self, spec: ZFNetSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.map_side = map_side(spec.input_size, WINDOWS)
         self.stages = make_stages(spec, in_channels)
         self.head = make_head(spec, spec.maps[-1] * self.map_side**2, num_classes)
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights: N(0, 0.01^2) and biases 0 (section 3.1)."""

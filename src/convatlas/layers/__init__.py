@@ -12,10 +12,12 @@ from convatlas.layers.codes import CODE_LENGTH, class_codes
 from convatlas.layers.drawing import (
     caffe_xavier_,
     draw_layers,
+    drawn_once,
     fill_bias_,
     he_fan_in_,
     he_normal_,
-    no_drawing_on_meta,
+    truncated_normal_,
+    undrawn_on_meta,
 )
 from convatlas.layers.sizes import Window, check_images, check_map, image_sides, map_side
 from convatlas.layers.towers import TowerNorm, Towers
@@ -35,11 +37,13 @@ __all__ = [
     "check_map",
     "class_codes",
     "draw_layers",
+    "drawn_once",
     "fill_bias_",
     "he_fan_in_",
     "he_normal_",
     "image_sides",
     "make_chain",
     "map_side",
-    "no_drawing_on_meta",
+    "truncated_normal_",
+    "undrawn_on_meta",
 ]

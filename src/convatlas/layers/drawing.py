@@ -1,9 +1,10 @@
 """First weights: the draws that several papers share, and none where there is no storage."""
 
+import functools
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,17 @@ def he_fan_in_(layer: nn.Conv2d | nn.Linear) -> None:
 def caffe_xavier_(layer: nn.Conv2d | nn.Linear) -> None:
     """Draw what Caffe's filler "xavier" does: uniform in +-sqrt(3 / inputs of a unit)."""
     nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
+
+
+def truncated_normal_(layer: nn.Conv2d | nn.Linear, std: float) -> None:
+    """Draw from N(0, std^2) without what lies beyond two standard deviations.
+
+    By the inverse of the distribution; `nn.init.trunc_normal_` draws a layer again and again.
+    """
+    share = math.erf(2 / math.sqrt(2))  # of a normal distribution that lies within
+    nn.init.uniform_(layer.weight, -share, share)
+    with torch.no_grad():
+        layer.weight.erfinv_().mul_(math.sqrt(2) * std)
 
 
 def fill_bias_(layer: nn.Module, value: float = 0.0) -> None:
@@ -61,8 +73,26 @@ def draw_layers(
             fill_bias_(module)
 
 
-def no_drawing_on_meta() -> AbstractContextManager:
-    """Leave out, inside, the drawing of weights if tensors are made on the meta device.
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def drawn_once(init: Init) -> Init:
+    """Let the `__init__` of a network end with its `reset_parameters`, and draw nothing before.
+
+    torch draws each layer when it builds it, which takes as long as the draw that then counts.
+    """
+
+    @functools.wraps(init)
+    def drawn(self: Any, *args: Any, **kwargs: Any) -> None:
+        with _Undrawn():
+            init(self, *args, **kwargs)
+        self.reset_parameters()
+
+    return cast(Init, drawn)
+
+
+def undrawn_on_meta() -> AbstractContextManager:
+    """Leave out, inside, all drawing of weights if tensors are made on the meta device.
 
     There it changes nothing, takes most of the time that a network is built in, and makes torch
     import its compiler.
