@@ -156,6 +156,19 @@ def test_an_interrupt_leaves_nothing(call, run_folder: Path, tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_cant_be_written_is_told_first(
+    call, run_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from convatlas.evaluate.answers import Answerer
+
+    monkeypatch.setattr(Answerer, "through", None)
+    (tmp_path / "file").write_text("no folder")
+    ended = call("evaluate", run_folder, "--data", "digits", "--out", tmp_path / "file" / "p.csv")
+    assert ended.code == 2
+    assert "can't write" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
 def test_bf16_is_another_rounding(call, run_folder: Path) -> None:
     full, half = (
         json_of(call, run_folder, "--data", "digits", "--precision", precision)

@@ -1,5 +1,6 @@
 """`convatlas evaluate`: how good trained networks are on images they have not seen."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,10 @@ def command(
 
     predictors = _opened(models, how)
     images = _images(predictors[0], source_text, split, root, how["max_bad"])
-    found = _measured(predictors, images, source_text, how)
+    with _beside(out) as aside:  # a place that can't be written is told before hours of work
+        found = _measured(predictors, images, source_text, how)
+        if aside is not None:
+            write_predictions(aside, found.together)
     asked = {
         "model": models[0],
         "architecture": predictors[0].name,
@@ -95,8 +99,6 @@ def command(
         "protocol": how["protocol"],
         "precision": how["precision"],
     }
-    if out is not None:
-        write_predictions(out, found.together)
     reads = _noted(models, found, asked, root)
     names = [predictor.name for predictor in predictors]
     if as_json:
@@ -110,6 +112,12 @@ def command(
             f"\nThe test images of {model} were read {times} times so far, the test at the end of "
             "its training included: what is chosen by them is no longer measured."
         )
+
+
+def _beside(out: Path | None) -> "contextlib.AbstractContextManager[Path | None]":
+    from convatlas.files import whole_file
+
+    return contextlib.nullcontext() if out is None else whole_file(out)
 
 
 def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":

@@ -43,27 +43,19 @@ def print_group(
 
 
 def write_predictions(path: Path, found: "Evaluation") -> None:
-    """Write a line for each image: its name, its class, and the best five with probabilities.
-
-    Raises:
-        FileError: The file can't be written; none is left half-written.
-    """
+    """Write a line for each image: its name, its class, and the best five with probabilities."""
     import csv
-    import io
-
-    from convatlas.files import write_text
 
     places = range(1, min(5, len(found.classes)) + 1)
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
     best = [f"{what}{place}" for place in places for what in ("top", "probability")]
-    rows.writerow(["image", "label", "right", *best])
-    for prediction in found.predictions:
-        pairs = zip(prediction.top, prediction.top_probabilities, strict=True)
-        guesses = [cell for i, p in pairs for cell in (found.classes[i], f"{p:.6g}")]
-        own = found.classes[prediction.label]
-        rows.writerow([prediction.name, own, int(prediction.rank == 0), *guesses])
-    write_text(path, text.getvalue())
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["image", "label", "right", *best])
+        for prediction in found.predictions:
+            pairs = zip(prediction.top, prediction.top_probabilities, strict=True)
+            guesses = [cell for i, p in pairs for cell in (found.classes[i], f"{p:.6g}")]
+            own = found.classes[prediction.label]
+            rows.writerow([prediction.name, own, int(prediction.rank == 0), *guesses])
 
 
 def _print_figures(console: "Console", found: "Evaluation") -> None:
