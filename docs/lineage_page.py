@@ -121,7 +121,7 @@ STEPS = {
         "resnet50",
         "resnext50_32x4d",
         "The 3x3 of a bottleneck is split into 32 groups and made twice as wide: more of "
-        "everything inside for the same cost.",
+        "everything inside at about the same cost.",
     ),
     "mobilenet_v1": Step(
         "bn_inception",

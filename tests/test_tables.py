@@ -55,6 +55,20 @@ def test_every_network_costs_what_is_printed(
     assert printed == tables.catalog_costs()
 
 
+@pytest.mark.parametrize("paper", PAPERS)
+def test_what_is_written_by_hand_of_a_network_is_what_it_costs(
+    paper: str, printed: dict[str, tuple[int, int]]
+):
+    """A row that begins with a network's name gives its parameters and MACs, as far as it does."""
+    page = (REPOSITORY / f"docs/architectures/{paper}.md").read_text(encoding="utf-8")
+    by_hand, _, _ = page.partition("<!-- from the code")
+    for name, rest in re.findall(r"^\| `(\w+)` \|(.*)$", by_hand, re.M):
+        told = {int(n.replace(",", "")) for n in re.findall(r"\b\d{1,3}(?:,\d{3})+\b", rest)}
+        if name in printed and told:
+            assert told & set(printed[name]), rest
+            assert len(told) < 2 or set(printed[name]) <= told, rest
+
+
 def test_every_picture_shows_what_the_code_says(tables: ModuleType):
     pytest.importorskip("matplotlib")
     assert sorted(tables.old_pictures()) == [], "make tables"
