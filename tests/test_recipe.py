@@ -283,7 +283,7 @@ def test_resnet_is_trained_on_cifar_as_section_4_2_says():
 
 
 def test_resnet110_is_warmed_up_for_400_iterations():
-    recipe, steps = PAPERS["resnet-cifar10_warmup"], math.ceil(45_000 / 128)
+    recipe, steps = PAPERS["resnet-cifar10_110"], math.ceil(45_000 / 128)
     assert isinstance(recipe.schedule, Levels)
     iterations = [0, 399, 400, 31_999, 32_000, 47_999, 48_000, 63_999]
     rates = [learning_rate(recipe, iteration / steps) for iteration in iterations]

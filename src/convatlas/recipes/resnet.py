@@ -88,7 +88,7 @@ RECIPES = {
     ),
     "cifar10": _CIFAR10,
     # resnet110_cifar does not start at 0.1: 0.01 until the training error is below 80 %
-    "cifar10_warmup": replace(
+    "cifar10_110": replace(
         _CIFAR10,
         where="section 4.2, the 110-layer network",
         schedule=Levels(

@@ -89,7 +89,7 @@ def recipes_page() -> str:
         named = modern.RECIPES.get(architecture.name, {})
         recipes = find_recipes(architecture.name).items()
         own = {name: recipe for name, recipe in recipes if name not in named}
-        parts.append(_head(architecture) + _table(own))
+        parts.append(_head(architecture) + recipes_table(own))
     return "\n".join([*parts, _modern_section()])
 
 
@@ -111,15 +111,16 @@ def _modern_section() -> str:
         "(`--recipe modern`). No paper of a network trained so.\n"
     ]
     for (name, recipe), architectures in whose.items():
-        parts.append(f"For {', '.join(architectures)}:\n\n" + _table({name: recipe}))
+        parts.append(f"For {', '.join(architectures)}:\n\n" + recipes_table({name: recipe}))
     parts.append(
         "For every network that begins with weights that have learnt (`--weights`):\n\n"
-        + _table({FINETUNE_NAME: FINETUNE})
+        + recipes_table({FINETUNE_NAME: FINETUNE})
     )
     return "\n".join(parts)
 
 
-def _table(recipes: Mapping[str, Recipe]) -> str:
+def recipes_table(recipes: Mapping[str, Recipe]) -> str:
+    """Give a row for each recipe, by name, and below them what they do otherwise, in Markdown."""
     rows = [
         "| recipe | optimizer | batch | epochs | schedule | augmentation | more | source |",
         "|---|---|---|---|---|---|---|---|",
@@ -185,11 +186,11 @@ def _whole(part: Any) -> str:
 
 def _short(part: Any) -> str:
     """Write a part with the fields that are not its defaults: PadCrop(border=mirror)."""
-    said = []
+    said, needed = [], sum(field.default is MISSING for field in fields(part))
     for field in fields(part):
         value = getattr(part, field.name)
         if field.default is MISSING:
-            said.append(_text(value))
+            said.append(_text(value) if needed == 1 else _inner(value))
         elif value != field.default:
             said.append(f"{field.name}={_inner(value)}")
     return f"{type(part).__name__}({', '.join(said)})" if said else type(part).__name__

@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from convatlas.recipes import modern
 from convatlas.train.finetuning import FINETUNE, FINETUNE_NAME, FRESH, Donor, Start
 from convatlas.train.segmentation import check_classifier, make_segmentation
 from convatlas.train.tasks import Classification, Task
+
+_ALIKE = {"cifar100": "cifar10"}  # images that the papers train on alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +235,10 @@ def choose_recipe(name: str, source_text: str) -> str:
     """Choose a recipe when nobody has: by the images, by the network, or the first.
 
     1. One that is called like the images: for `mnist` and `lenet5_modern`, `mnist_modern` or else
-       `mnist`.
-    2. One that is called like the network: for `lenet5_modern`, one that ends in `_modern`.
+       `mnist`; for `cifar10` and `resnet110_cifar`, `cifar10_110` or else `cifar10`, which is
+       for `cifar100` too.
+    2. One that is called like the network: for `lenet5_modern`, one that ends in `_modern`; for
+       `densenet264`, one that ends in `_264`.
     3. One for the images that the network was published for: for a network of 1,000 classes,
        `imagenet`; for `resnet20_cifar`, one that begins with `cifar`.
     4. The first in the file.
@@ -252,11 +257,14 @@ def choose_recipe(name: str, source_text: str) -> str:
     named = modern.RECIPES.get(architecture.name, {})
     recipes = [recipe for recipe in find_recipes(architecture.name) if recipe not in named]
     last = name.rpartition("_")[2]
+    ends = tuple(f"_{word}" for word in (last, *re.findall(r"\d+", name)))
     published = "imagenet" if variant.num_classes == 1000 else last
+    images = _ALIKE.get(source_text, source_text)
+    called = (*(f"{images}{end}" for end in ends), images)
     return next(
         itertools.chain(
-            (recipe for recipe in (f"{source_text}_{last}", source_text) if recipe in recipes),
-            (recipe for recipe in recipes if recipe.endswith(f"_{last}")),
+            (recipe for recipe in called if recipe in recipes),
+            (recipe for recipe in recipes if recipe.endswith(ends)),
             (recipe for recipe in recipes if recipe.startswith(published)),
             recipes,
         )
