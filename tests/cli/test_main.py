@@ -1,7 +1,9 @@
 """The skin of the command line: verbs, errors, exit codes."""
 
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,50 @@ def test_a_mistake_is_one_line_that_names_the_nearest(
 def test_debug_shows_the_traceback_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("show", "resnet5O", "--debug") == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.fixture
+def broken_verb(monkeypatch):
+    """Give `broken_verb(call)`: the verb `list` does this instead of its work."""
+    import click
+
+    from convatlas.cli import list_networks
+
+    def replace(call) -> None:
+        monkeypatch.setattr(list_networks, "command", click.command("list")(call))
+
+    return replace
+
+
+def test_a_warning_is_one_line_without_its_place(broken_verb, capsys) -> None:
+    def warn() -> None:
+        warnings.warn("the last layer\nstarts afresh", UserWarning, stacklevel=1)
+
+    broken_verb(warn)
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert code_of("list") == 0
+    assert capsys.readouterr().err == "convatlas: the last layer starts afresh\n"
+    assert warnings.showwarning is before
+
+
+def test_no_memory_is_one_line(broken_verb, capsys) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    broken_verb(fail)
+    assert code_of("list") == 2
+    assert capsys.readouterr().err.startswith("convatlas: memory ran out: free some")
+
+
+def test_idle_threads_sleep_whatever_the_verb(monkeypatch) -> None:
+    for given, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        if given is not None:
+            monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        assert code_of("--version") == 0
+        assert os.environ["OMP_WAIT_POLICY"] == expected
 
 
 def test_a_closed_pipe_is_no_error() -> None:

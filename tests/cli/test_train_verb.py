@@ -5,12 +5,15 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import convatlas as ca
 import convatlas.train.loop as loop
 from convatlas.cli import main, train_progress
 from convatlas.train.events import Download, EpochDone, StepDone
@@ -89,6 +92,37 @@ def test_trackers_and_the_card(call, source, tmp_path):
     assert (code, stderr.count("\n")) == (2, 1)
     assert "did you mean: tensorboard?" in stderr
     assert (out / "model.safetensors").exists()
+
+
+def test_what_it_begins_with_and_how_it_computes(call, source, tmp_path):
+    assert call(*words(source, tmp_path / "first"))[0] == 0
+    out = tmp_path / "second"
+    more = ("--weights", tmp_path / "first", "--freeze", "stages.C1, stages.C3", "--freeze")
+    more += ("stages.C5", "--layer-decay", 0.5, "--micro-batch", 3, "--precision", "bf16")
+    assert call(*words(source, out, *more, "--deterministic"))[0] == 0
+    config = json.loads((out / "config.json").read_text())
+    assert config["start"] == {
+        "weights": str(tmp_path / "first"),
+        "freeze": ["stages.C1", "stages.C3", "stages.C5"],
+        "layer_decay": 0.5,
+    }
+    asked = {"precision": "bf16", "micro_batch": 3, "deterministic": True, "compile": False}
+    assert asked.items() <= config["options"].items()
+    first, second = (ca.load(folder)[0].state_dict() for folder in (tmp_path / "first", out))
+    changed = {name for name in first if not torch.equal(first[name], second[name])}
+    assert changed == {name for name in first if name.startswith("head.")}
+
+
+def test_changed_images_are_accepted_when_asked(call, source, tmp_path):
+    folder = tmp_path / "pictures"
+    shutil.copytree(source.removeprefix("folder:"), folder)
+    out, source = tmp_path / "run", f"folder:{folder}"
+    assert call(*words(source, out))[0] == 0
+    (folder / "train" / "dark" / "0.png").unlink()
+    code, _, stderr = call(*words(source, out, "--resume"))
+    assert code == 2
+    assert "go on with --accept-data" in stderr
+    assert call(*words(source, out, "--resume", "--accept-data"))[0] == 0
 
 
 def test_a_terminal_gets_a_bar(call, source, tmp_path, monkeypatch):
