@@ -6,7 +6,6 @@ The rest of a page is written by hand.
 import importlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 
 from pictures import BLOCKS, MAIN
 
@@ -16,8 +15,7 @@ from convatlas.analysis.errata import show_value, what_text
 from convatlas.analysis.published import Published
 from convatlas.analysis.report import size_text
 from convatlas.card import Architecture
-from convatlas.recipe import Recipe, to_dict
-from convatlas.report.tables import settings
+from convatlas.report.recipes import recipes_table
 
 FIGURES = ("<!-- figures: make tables -->\n", "<!-- end of the figures -->\n")
 FACTS = ("<!-- from the code: make tables -->\n", "<!-- end of what comes from the code -->\n")
@@ -72,7 +70,7 @@ def facts(
         listed = "\n".join(f"- {deviation}" for deviation in architecture.deviations)
         parts.append(f"Deviations of all of them:\n\n{listed}\n")
     recipes = importlib.import_module(f"convatlas.recipes.{architecture.name}").RECIPES
-    parts.append(f"### Recipes\n\n{_recipes(recipes)}")
+    parts.append(f"### Recipes\n\n{recipes_table(recipes)}")
     return "\n".join(parts) + "\n"
 
 
@@ -122,46 +120,6 @@ def error_text(result: Published | None) -> str:
     errors = "-" if top1 is None else f"{top1:.2f}"
     errors += "" if top5 is None else f" / {top5:.2f}"
     return f"{errors} ({result.test})"
-
-
-def _recipes(recipes: Mapping[str, Recipe]) -> str:
-    """Write recipes as tables: what they share, then a row for each with what differs."""
-    columns = {name: dict(_settings(recipe)) for name, recipe in recipes.items()}
-    words = list(dict.fromkeys(word for column in columns.values() for word in column))
-    values = {word: [column.get(word, "none") for column in columns.values()] for word in words}
-    shared = [(word, found[0]) for word, found in values.items() if len(set(found)) == 1]
-    varied = [word for word in words if len(set(values[word])) > 1]
-    parts = []
-    if varied:
-        rows = [
-            (f"`{name}`", *(columns[name].get(word, "none") for word in varied)) for name in recipes
-        ]
-        parts.append(_table(("recipe", *varied), rows))
-    if shared:
-        head = ("all", "") if varied else (f"`{next(iter(recipes))}`", "")
-        parts.append(_table(head, shared))
-    deviations: dict[str, list[str]] = {}
-    for name, recipe in recipes.items():
-        for deviation in recipe.deviations:
-            deviations.setdefault(deviation, []).append(name)
-    if deviations:
-        told = [
-            f"- {text}" + ("" if len(names) == len(recipes) else f" ({', '.join(names)})")
-            for text, names in deviations.items()
-        ]
-        parts.append("Deviations of the recipes:\n\n" + "\n".join(told) + "\n")
-    return "\n".join(parts)
-
-
-def _settings(recipe: Recipe) -> list[tuple[str, str]]:
-    """Give the section that a recipe comes from, and its fields that are not as usual."""
-    usual = {field.name: field.default for field in fields(recipe)}
-    changed = {
-        key: value
-        for key, value in to_dict(recipe).items()
-        if key in usual and getattr(recipe, key) != usual[key]
-    }
-    return [("where", recipe.where), *settings(changed)]
 
 
 def _checked(result: ClaimResult) -> tuple[str, ...]:
