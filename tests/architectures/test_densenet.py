@@ -2,15 +2,15 @@
 
 import math
 import re
-from collections.abc import Iterable
 
 import pytest
 import torch
+from counting import macs, params, some
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import active
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.densenet import DenseLayer, DenseNetSpec, parse
 from convatlas.catalog import build, build_meta, find
@@ -50,26 +50,11 @@ CHANNELS = {
 }
 
 
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
-
-
 def layers(model: nn.Module) -> list[DenseLayer]:
     return [part for part in model.modules() if isinstance(part, DenseLayer)]
 
 
-def some(names: Iterable[str]) -> list:
-    """The others are slow, for all of them are alike."""
-    return [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.slow]) for n in names]
-
-
-@pytest.mark.parametrize("name", some(COUNTS))
+@pytest.mark.parametrize("name", some(COUNTS, SHORT))
 def test_parameters_and_multiply_adds_are_exact(name):
     model = build_meta(name)
     shape = find(name)[1].input_shape
@@ -88,7 +73,7 @@ def test_parameters_with_100_classes(name, expected):
     assert params(build_meta(name, num_classes=100)) == expected
 
 
-@pytest.mark.parametrize("name", some(CHANNELS))
+@pytest.mark.parametrize("name", some(CHANNELS, SHORT))
 def test_the_name_counts_the_weight_layers(name):
     modules = build_meta(name).modules()
     layers = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in modules)
@@ -96,7 +81,7 @@ def test_the_name_counts_the_weight_layers(name):
     assert layers == int(re.search(r"\d+", name)[0]) + one_short
 
 
-@pytest.mark.parametrize("name", some(CHANNELS))
+@pytest.mark.parametrize("name", some(CHANNELS, SHORT))
 def test_maps_grow_by_k_a_layer_and_transitions_keep_theta_of_them(name):
     model, spec, channels = build_meta(name), find(name)[1].spec, CHANNELS[name]
     expected = [
@@ -197,35 +182,28 @@ def test_dropout_follows_every_convolution_but_the_first():
     assert not any(isinstance(m, nn.Dropout) for m in build_meta("densenet121").modules())
 
 
-def normed(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
-    mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
-    scale = weights[f"{name}.weight"] / (var + 1e-5).sqrt()
-    shift = weights[f"{name}.bias"] - mean * scale
-    return (x * scale[:, None, None] + shift[:, None, None]).clamp(min=0)
-
-
 def plain_logits(x: Tensor, weights: dict[str, Tensor], blocks: tuple[int, ...]) -> Tensor:
     if "stem.conv0.conv.weight" in weights:
         x = F.conv2d(x, weights["stem.conv0.conv.weight"], None, 2, 3)
-        x = F.max_pool2d(normed(x, weights, "stem.conv0.norm"), 3, 2, 1)
+        x = F.max_pool2d(active(x, weights, "stem.conv0.norm"), 3, 2, 1)
     else:
         x = F.conv2d(x, weights["stem.conv0.weight"], padding=1)
     for block, count in enumerate(blocks, start=1):
         features = [x]
         for layer in range(1, count + 1):
             name = f"stages.dense{block}.layer{layer}.composite"
-            y = normed(torch.cat(features, 1), weights, f"{name}.norm1")
+            y = active(torch.cat(features, 1), weights, f"{name}.norm1")
             y = F.conv2d(y, weights[f"{name}.conv1.weight"], padding="same")
             if f"{name}.conv2.weight" in weights:
-                y = normed(y, weights, f"{name}.norm2")
+                y = active(y, weights, f"{name}.norm2")
                 y = F.conv2d(y, weights[f"{name}.conv2.weight"], padding="same")
             features.append(y)
         x = torch.cat(features, 1)
         if block < len(blocks):
-            x = normed(x, weights, f"stages.transition{block}.norm")
+            x = active(x, weights, f"stages.transition{block}.norm")
             x = F.conv2d(x, weights[f"stages.transition{block}.conv.weight"])
             x = F.avg_pool2d(x, 2)
-    x = normed(x, weights, "final.norm").mean((2, 3))
+    x = active(x, weights, "final.norm").mean((2, 3))
     return x @ weights["head.fc.weight"].T + weights["head.fc.bias"]
 
 

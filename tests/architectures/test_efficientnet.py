@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from counting import macs, params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -48,16 +49,6 @@ B0_STAGES = [
     (412_160, 20_070_400),
     (1_281_000, 1_280_000),
 ]
-
-
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
 
 
 def blocks(model: nn.Module) -> list[MBConv]:

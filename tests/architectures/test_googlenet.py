@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from counting import macs, params
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.googlenet import (
     TABLE_1,
@@ -37,16 +37,6 @@ MODULES = {
     "inception_5b": (1_444_080, 70.70),
 }
 KERNELS = {"googlenet": (5, 3), "googlenet_torchvision": (3, 2)}  # of the third branch, of pool4
-
-
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(call, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        call(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
 
 
 @pytest.mark.parametrize(("name", "sides"), COUNTS)

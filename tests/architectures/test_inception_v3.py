@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from counting import macs, params
+from plain import PlainInception
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.catalog import build, build_meta
 from convatlas.errors import InputError
@@ -33,10 +34,6 @@ LEAVING = {
 }
 
 
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
 @pytest.mark.parametrize(
     ("sides", "published"), [(False, 23_834_568), (True, 27_161_264)], ids=["alone", "with sides"]
 )
@@ -48,32 +45,16 @@ def test_multiply_adds_and_maps_are_exact():
     model, seen = build_meta("inception_v3").eval(), {}
     for name, layer in (*model.stem.named_children(), *model.stages.named_children()):
         layer.register_forward_hook(lambda *at, name=name: seen.update({name: at[2].shape}))
-    with FlopCounterMode(display=False) as counter:
-        model(torch.empty(1, 3, 299, 299, device="meta"))
-    assert counter.get_total_flops() // 2 == 5_713_216_096
+    assert macs(model, 3, 299, 299) == 5_713_216_096
     assert {name: (shape[1], shape[2]) for name, shape in seen.items()} == LEAVING
 
 
-class Plain:
+class Plain(PlainInception):
     """The net written out, layer after layer."""
 
     def __init__(self, state: dict[str, Tensor], count_padding: bool = True) -> None:
-        self.state, self.count_padding = state, count_padding
-
-    def conv(self, name: str, x: Tensor, stride: int = 1, valid: bool = False) -> Tensor:
-        weight = self.state[f"{name}.conv.weight"]
-        padding = (0, 0) if valid or stride == 2 else (weight.shape[2] // 2, weight.shape[3] // 2)
-        mean, var, scale, shift = (
-            self.state[f"{name}.norm.{kind}"][:, None, None]
-            for kind in ("running_mean", "running_var", "weight", "bias")
-        )
-        x = F.conv2d(x, weight, None, stride, padding)
-        return F.relu((x - mean) / (var + 1e-3).sqrt() * scale + shift)
-
-    def row(self, name: str, count: int, x: Tensor, last_stride: int = 1) -> Tensor:
-        for i in range(1, count + 1):
-            x = self.conv(f"{name}.conv{i}", x, last_stride if i == count else 1)
-        return x
+        super().__init__(state)
+        self.count_padding = count_padding
 
     def pooled(self, name: str, x: Tensor) -> Tensor:
         x = F.avg_pool2d(x, 3, 1, 1, count_include_pad=self.count_padding)
@@ -83,8 +64,8 @@ class Plain:
         """A module of stride 1 whose branches don't fork: 35x35 and 17x17."""
         parts = [
             self.conv(f"{name}.conv1x1.conv1", x),
-            self.row(f"{name}.{five}", five_count, x),
-            self.row(f"{name}.{double}", count, x),
+            self.row(f"{name}.{five}", x, count=five_count),
+            self.row(f"{name}.{double}", x, count=count),
             self.pooled(name, x),
         ]
         return torch.cat(parts, 1)
@@ -93,13 +74,9 @@ class Plain:
         """A module of 8x8."""
         parts = [self.conv(f"{name}.conv1x1.conv1", x)]
         for branch, count in (("conv3x3", 1), ("double3x3", 2)):
-            y = self.row(f"{name}.{branch}", count, x)
+            y = self.row(f"{name}.{branch}", x, count=count)
             parts += [self.conv(f"{name}.{branch}.fork.conv{i}", y) for i in (1, 2)]
         return torch.cat([*parts, self.pooled(name, x)], 1)
-
-    def reduction(self, name: str, x: Tensor, **counts: int) -> Tensor:
-        parts = [self.row(f"{name}.{branch}", n, x, last_stride=2) for branch, n in counts.items()]
-        return torch.cat([*parts, F.max_pool2d(x, 3, 2)], 1)
 
     def trunk(self, x: Tensor) -> Tensor:
         """Up to Mixed_6e."""
@@ -110,13 +87,13 @@ class Plain:
         x = F.max_pool2d(self.conv("stem.Conv2d_4a_3x3", x, valid=True), 3, 2)
         for letter in "bcd":
             x = self.even(f"stages.Mixed_5{letter}", x, "conv5x5", 2, "double3x3", 3)
-        x = self.reduction("stages.Mixed_6a", x, conv3x3=1, double3x3=3)
+        x = self.reduction("stages.Mixed_6a", x, "conv3x3", "double3x3")
         for letter in "bcde":
             x = self.even(f"stages.Mixed_6{letter}", x, "conv7x7", 3, "double7x7", 5)
         return x
 
     def logits(self, x: Tensor) -> Tensor:
-        x = self.reduction("stages.Mixed_7a", x, conv3x3=2, conv7x7=4)
+        x = self.reduction("stages.Mixed_7a", x, "conv3x3", "conv7x7")
         for letter in "bc":
             x = self.forked(f"stages.Mixed_7{letter}", x)
         return F.linear(x.mean((2, 3)), self.state["head.fc.weight"], self.state["head.fc.bias"])

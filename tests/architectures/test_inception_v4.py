@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from plain import PlainInception
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -44,33 +45,15 @@ def test_four_seven_and_three_modules_stand_in_a_row():
     assert counts == [4, 7, 3]
 
 
-class Plain:
+class Plain(PlainInception):
     """The net written out, layer after layer."""
-
-    def __init__(self, state: dict[str, Tensor]) -> None:
-        self.state = state
-
-    def conv(self, name: str, x: Tensor, stride: int = 1, valid: bool = False) -> Tensor:
-        weight = self.state[f"{name}.conv.weight"]
-        padding = (0, 0) if valid or stride == 2 else (weight.shape[2] // 2, weight.shape[3] // 2)
-        mean, var, scale, shift = (
-            self.state[f"{name}.norm.{kind}"][:, None, None]
-            for kind in ("running_mean", "running_var", "weight", "bias")
-        )
-        x = F.conv2d(x, weight, None, stride, padding)
-        return F.relu((x - mean) / (var + 1e-3).sqrt() * scale + shift)
-
-    def row(self, name: str, count: int, x: Tensor, last_stride: int = 1) -> Tensor:
-        for i in range(1, count + 1):
-            x = self.conv(f"{name}.conv{i}", x, last_stride if i == count else 1)
-        return x
 
     def stem(self, x: Tensor) -> Tensor:
         x = self.conv("stem.conv1", x, 2)
         x = self.conv("stem.conv3", self.conv("stem.conv2", x, valid=True))
         x = torch.cat([F.max_pool2d(x, 3, 2), self.conv("stem.concat1.conv3x3.conv1", x, 2)], 1)
         short = self.conv("stem.concat2.conv3x3.conv1", x)
-        long = self.row("stem.concat2.conv7x7", 3, x)
+        long = self.row("stem.concat2.conv7x7", x, count=3)
         short = self.conv("stem.concat2.conv3x3.conv2", short, valid=True)
         long = self.conv("stem.concat2.conv7x7.conv4", long, valid=True)
         x = torch.cat([short, long], 1)
@@ -79,7 +62,7 @@ class Plain:
     def module(self, name: str, x: Tensor, rows: dict[str, int], forks: tuple[str, ...]) -> Tensor:
         parts = []
         for branch, count in rows.items():
-            y = self.row(f"{name}.{branch}", count, x)
+            y = self.row(f"{name}.{branch}", x, count=count)
             if branch in forks:
                 parts += [self.conv(f"{name}.{branch}.fork.conv{i}", y) for i in (1, 2)]
             else:
@@ -87,20 +70,16 @@ class Plain:
         average = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         return torch.cat([*parts, self.conv(f"{name}.pool.conv1", average)], 1)
 
-    def reduction(self, name: str, x: Tensor, rows: dict[str, int]) -> Tensor:
-        parts = [self.row(f"{name}.{branch}", n, x, last_stride=2) for branch, n in rows.items()]
-        return torch.cat([*parts, F.max_pool2d(x, 3, 2)], 1)
-
     def __call__(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for i in range(1, 5):
             rows = {"conv1x1": 1, "conv3x3": 2, "double3x3": 3}
             x = self.module(f"stages.inception_a.inception_a{i}", x, rows, ())
-        x = self.reduction("stages.reduction_a", x, {"conv3x3": 1, "double3x3": 3})
+        x = self.reduction("stages.reduction_a", x, "conv3x3", "double3x3")
         for i in range(1, 8):
             rows = {"conv1x1": 1, "conv7x7": 3, "double7x7": 5}
             x = self.module(f"stages.inception_b.inception_b{i}", x, rows, ())
-        x = self.reduction("stages.reduction_b", x, {"conv3x3": 2, "conv7x7": 4})
+        x = self.reduction("stages.reduction_b", x, "conv3x3", "conv7x7")
         for i in range(1, 4):
             rows, forks = {"conv1x1": 1, "conv3x3": 1, "double3x3": 3}, ("conv3x3", "double3x3")
             x = self.module(f"stages.inception_c.inception_c{i}", x, rows, forks)

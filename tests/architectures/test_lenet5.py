@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from counting import params
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -58,10 +59,6 @@ def fresh(name: str = "lenet5", **arguments) -> nn.Module:
 def images(name: str, count: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(count, *find(name)[1].input_shape, generator=generator)
-
-
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def outputs(model: nn.Module, x: Tensor, layers) -> dict[str, Tensor]:

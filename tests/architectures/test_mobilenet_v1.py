@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import pytest
 import torch
+from counting import macs, params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.mobilenet_v1 import (
     TABLE_1,
@@ -30,16 +30,6 @@ COUNTS = {
     "mobilenet_v1_full_convolutions": (29_294_088, [4_867_293_184]),  # Table 4
     "mobilenet_v1_shallow": (2_887_976, [307_323_392]),  # Table 5
 }
-
-
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
 
 
 def conv_weights(module: nn.Module) -> int:

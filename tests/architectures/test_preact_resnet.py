@@ -5,9 +5,10 @@ import re
 
 import pytest
 import torch
+from counting import macs, params, some
+from plain import conv, normed, randomize_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.preact_resnet import (
     FIGURE_2,
@@ -38,41 +39,7 @@ SHORT = {"preact_resnet50", "preact_resnet164_cifar"}
 PREACT = [name for name in variants() if find(name)[0].name == "preact_resnet"]
 
 
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
-
-
-def slow_if_deep(name: str) -> object:
-    return pytest.param(name, marks=[] if name in SHORT else [pytest.mark.slow])
-
-
-def randomize_norms(model: nn.Module) -> None:
-    """Give each batch norm statistics and weights that a wrong order would show."""
-    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
-        nn.init.uniform_(norm.running_mean, -0.2, 0.2)
-        nn.init.uniform_(norm.running_var, 0.5, 1.5)
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.uniform_(norm.bias, -0.2, 0.2)
-
-
-def norm(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
-    mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
-    scale = weights[f"{name}.weight"] / (var + 1e-5).sqrt()
-    return (x - mean[:, None, None]) * scale[:, None, None] + weights[f"{name}.bias"][:, None, None]
-
-
-def conv(x: Tensor, weights: dict[str, Tensor], name: str, stride: int = 1) -> Tensor:
-    kernel = weights[f"{name}.weight"]
-    return F.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
-
-
-@pytest.mark.parametrize("name", [slow_if_deep(name) for name in COUNTS])
+@pytest.mark.parametrize("name", some(COUNTS, SHORT))
 def test_parameters_and_multiply_adds_are_exact(name):
     model = build_meta(name)
     shape = find(name)[1].input_shape
@@ -99,7 +66,7 @@ def test_200_basic_units_a_stage_make_the_1202_layers():
     assert params(build_meta("preact_resnet110_cifar", blocks=(200, 200, 200))) == 19_421_274
 
 
-@pytest.mark.parametrize("name", [slow_if_deep(name) for name in PREACT])
+@pytest.mark.parametrize("name", some(PREACT, SHORT))
 def test_the_name_counts_the_weight_layers(name):
     layers = [
         layer
@@ -121,27 +88,27 @@ def plain_logits(model: nn.Module, x: Tensor, kernels: int, stride_at: int) -> T
     weights = model.state_dict()
     imagenet = "stem.conv1.conv.weight" in weights
     if imagenet:
-        x = norm(conv(x, weights, "stem.conv1.conv", 2), weights, "stem.conv1.norm").relu()
+        x = normed(conv(x, weights, "stem.conv1.conv", 2), weights, "stem.conv1.norm").relu()
         x = F.max_pool2d(x, 3, 2, 1)
     else:
         x = conv(x, weights, "stem.conv1")
     units = [name for name, m in model.named_modules() if isinstance(m, ResidualUnit)]
     for i, name in enumerate(units):
         stride = 2 if name.endswith(".0") and i > 0 else 1
-        activated = x if i == 0 and imagenet else norm(x, weights, f"{name}.before.norm").relu()
+        activated = x if i == 0 and imagenet else normed(x, weights, f"{name}.before.norm").relu()
         shares = name.endswith(".0")
         y = activated
         for at in range(1, kernels + 1):
             y = conv(y, weights, f"{name}.branch.conv{at}", stride if at == stride_at else 1)
             if at < kernels:
-                y = norm(y, weights, f"{name}.branch.norm{at}").relu()
+                y = normed(y, weights, f"{name}.branch.norm{at}").relu()
         x = activated if shares else x
         if f"{name}.shortcut.weight" in weights:
             x = conv(x, weights, f"{name}.shortcut", stride)
         elif stride == 2:
             x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
         x = x + y
-    x = norm(x, weights, "final.norm").relu().mean((2, 3))
+    x = normed(x, weights, "final.norm").relu().mean((2, 3))
     return x @ weights["head.fc.weight"].T + weights["head.fc.bias"]
 
 
@@ -185,7 +152,7 @@ def drawn(letters: list[str], x: Tensor, weights: dict[str, Tensor]) -> Tensor:
         if letter == "r":
             x = x.relu()
         elif letter in NORMS:
-            x = norm(x, weights, NORMS[letter])
+            x = normed(x, weights, NORMS[letter])
         else:
             x = conv(x, weights, f"branch.conv{letter[1]}")
     return x

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import plain
 import pytest
 import torch
+from counting import macs, params
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.resnet import BasicBlock, Bottleneck, ZeroPadShortcut, parse
 from convatlas.catalog import build, build_meta, find, variants
@@ -62,16 +63,6 @@ STAGE_PARAMS = {
 }
 
 RESNETS = [name for name in variants() if find(name)[0].name == "resnet"]
-
-
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
 
 
 def long_if_deep(name: str, shortcut: str | None) -> object:
@@ -273,12 +264,7 @@ def test_reset_parameters_draws_again_and_forgets_the_statistics():
 
 
 def conv_norm(x: Tensor, weights: dict[str, Tensor], name: str, stride: int) -> Tensor:
-    kernel = weights[f"{name}.conv.weight"]
-    x = F.conv2d(x, kernel, stride=stride, padding=(kernel.shape[-1] - 1) // 2)
-    mean, var = weights[f"{name}.norm.running_mean"], weights[f"{name}.norm.running_var"]
-    scale = weights[f"{name}.norm.weight"] / (var + 1e-5).sqrt()
-    shift = weights[f"{name}.norm.bias"] - mean * scale
-    return x * scale[:, None, None] + shift[:, None, None]
+    return plain.normed(plain.conv(x, weights, f"{name}.conv", stride), weights, f"{name}.norm")
 
 
 def bottleneck(x: Tensor, weights: dict[str, Tensor], name: str, strides: list[int]) -> Tensor:

@@ -1,15 +1,15 @@
 """ResNeXt: what only this paper says of its networks (Xie et al. 2016)."""
 
 import re
-from collections.abc import Iterable
 
 import pytest
 import torch
+from counting import macs, params, some
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import randomize_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.resnet import Bottleneck
 from convatlas.architectures.resnext import PathsBottleneck, make_block, parse
@@ -46,22 +46,7 @@ SHORT = {"resnext50_32x4d", "resnext50_2x40d", "resnext29_8x64d_cifar"}
 TABLE_2 = {(1, 64): 64, (2, 40): 80, (4, 24): 96, (8, 14): 112, (32, 4): 128}
 
 
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
-
-
-def some(names: Iterable[str]) -> list:
-    """The others are slow, for all of them are alike."""
-    return [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.slow]) for n in names]
-
-
-@pytest.mark.parametrize("name", some(COUNTS))
+@pytest.mark.parametrize("name", some(COUNTS, SHORT))
 def test_parameters_and_multiply_adds_are_exact(name):
     model = build_meta(name)
     shape = find(name)[1].input_shape
@@ -126,14 +111,6 @@ def test_cifar_nets_are_those_of_section_5_3():
         x = stage(x)
         assert x.shape[1:] == shape
         assert {block.conv.conv.out_channels for block in stage} == {inner}
-
-
-def randomize_norms(model: nn.Module) -> None:
-    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
-        nn.init.uniform_(norm.running_mean, -0.2, 0.2)
-        nn.init.uniform_(norm.running_var, 0.5, 1.5)
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.uniform_(norm.bias, -0.2, 0.2)
 
 
 def test_one_path_of_64_channels_is_resnet_v1_5():

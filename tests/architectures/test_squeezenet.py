@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from counting import macs, params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.squeezenet import FIRE_MODULES, Fire, SqueezeNetSpec
 from convatlas.catalog import build, build_meta
@@ -26,16 +26,6 @@ COUNTS = {
 FIRE_PARAMS = [11_920, 12_432, 45_344, 49_440, 104_880, 111_024, 188_992, 197_184]
 
 
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, size: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, 3, size, size, device="meta"))
-    return counter.get_total_flops() // 2
-
-
 def draw_biases(model: nn.Module) -> nn.Module:
     """Make every bias count, for fresh ones are 0."""
     for name, parameter in model.named_parameters():
@@ -47,7 +37,7 @@ def draw_biases(model: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("name", COUNTS)
 def test_parameters_and_multiply_adds_are_exact(name):
     model = build_meta(name)
-    assert (params(model), macs(model, 224), macs(model, 227)) == COUNTS[name]
+    assert (params(model), macs(model, 3, 224, 224), macs(model, 3, 227, 227)) == COUNTS[name]
 
 
 def test_fire_modules_have_the_parameters_of_table_1():

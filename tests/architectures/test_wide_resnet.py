@@ -2,15 +2,15 @@
 
 import math
 import re
-from collections.abc import Iterable
 
 import pytest
 import torch
+from counting import macs, params, some
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import active
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architectures.preact_resnet import ResidualUnit
 from convatlas.architectures.wide_resnet import parse
@@ -57,26 +57,11 @@ TABLE_2 = {
 }
 
 
-def params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def macs(model: nn.Module, *shape: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(torch.empty(1, *shape, device="meta"))
-    return counter.get_total_flops() // 2
-
-
 def convolutions(module: nn.Module) -> list[nn.Conv2d]:
     return [part for part in module.modules() if isinstance(part, nn.Conv2d)]
 
 
-def some(names: Iterable[str]) -> list:
-    """The others are slow, for all of them are alike."""
-    return [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.slow]) for n in names]
-
-
-@pytest.mark.parametrize("name", some(COUNTS))
+@pytest.mark.parametrize("name", some(COUNTS, SHORT))
 def test_parameters_and_multiply_adds_are_exact(name):
     model = build_meta(name)
     shape = find(name)[1].input_shape
@@ -149,27 +134,22 @@ def test_a_unit_projects_where_the_width_changes_and_there_alone():
     assert all(conv.bias is None for conv in convolutions(model))
 
 
-def normed(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
-    values = [weights[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
-    return F.batch_norm(x, *values).relu()
-
-
 def plain_logits(x: Tensor, weights: dict[str, Tensor], units: int, block: tuple) -> Tensor:
     x = F.conv2d(x, weights["stem.conv1.weight"], padding=1)
     for group in (2, 3, 4):
         for i in range(units):
             name = f"stages.conv{group}.{i}"
             stride = 2 if group > 2 and i == 0 else 1
-            activated = normed(x, weights, f"{name}.before.norm")
+            activated = active(x, weights, f"{name}.before.norm")
             y = activated
             for at, kernel in enumerate(block, start=1):
-                y = y if at == 1 else normed(y, weights, f"{name}.branch.norm{at - 1}")
+                y = y if at == 1 else active(y, weights, f"{name}.branch.norm{at - 1}")
                 weight = weights[f"{name}.branch.conv{at}.weight"]
                 y = F.conv2d(y, weight, None, stride if at == 1 else 1, kernel // 2)
             projection = weights.get(f"{name}.shortcut.weight")
             x = x if projection is None else F.conv2d(activated, projection, None, stride)
             x = x + y
-    x = normed(x, weights, "final.norm").mean((2, 3))
+    x = active(x, weights, "final.norm").mean((2, 3))
     return F.linear(x, weights["head.fc.weight"], weights["head.fc.bias"])
 
 
