@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rank_processes import in_ranks
 
 from convatlas.catalog import build
 from convatlas.data.augment import Affine
@@ -18,6 +17,7 @@ from convatlas.train.loop import Data, fit
 from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.state import State
 from convatlas.train.tasks import Classification
+from rank_processes import in_ranks
 
 # 50 images: batches of 16, 16, 16 and 2, the last of which leaves two of four processes idle
 RECIPE = Recipe(
@@ -69,7 +69,7 @@ def check_same(name, size, recipe=RECIPE, options=DEFAULTS, of_weights=1e-5):
             np.testing.assert_allclose(values[key], value, rtol=0, atol=of_weights, err_msg=key)
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_network_without_norms(size):
     check_same("lenet5_modern", size)
 
@@ -89,6 +89,7 @@ def test_spread_weights_and_norms_over_all_processes():
     check_same("resnet8_cifar", 2, CALM, options, of_weights=2e-3)
 
 
+@pytest.mark.slow
 def test_passes_over_parts_of_the_parts():
     check_same("lenet5_modern", 2, options=RunOptions(micro_batch=3))
 
