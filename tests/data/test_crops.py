@@ -103,7 +103,7 @@ def test_an_area_crop_that_never_fits_is_the_middle_in_the_nearest_proportions()
 
 
 def test_each_interpolation_has_its_turn():
-    image = picture(40, 40, "RGB")
+    image = picture(40, 40, "L")  # colours are resized by another kernel, which rounds otherwise
     whole = {"area": (1.0, 1.0), "aspect": (1.0, 1.0)}
     methods = (Image.Resampling.NEAREST, Image.Resampling.BICUBIC, Image.Resampling.BOX)
     expected = {image.resize((16, 16), method).tobytes() for method in methods}

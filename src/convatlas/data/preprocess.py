@@ -122,12 +122,14 @@ class Preprocessing:
         They lie in memory as the pixels do, channels last, which convolutions are quickest with.
         """
         count, height, width, channels = pixels.shape
-        # numpy: torch would wake all its threads for these few operations. Whole rows: a channel
-        # at a time would jump through the memory
-        flat = pixels.reshape(count, height, width * channels)  # also of no images
-        rows = np.divide(flat, np.float32(255), dtype=np.float32)
-        rows -= np.tile(np.array(self.mean, np.float32), width)
-        rows /= np.tile(np.array(self.std, np.float32), width)
+        mean, std = (np.tile(np.array(v, np.float32), width) for v in (self.mean, self.std))
+        rows = np.empty((count, height, width * channels), np.float32)
+        # numpy: torch would wake all its threads for these few operations. Whole rows of one image
+        # after the other: a channel at a time, or all images at once, would not stay in the cache
+        for image, found in zip(pixels.reshape(rows.shape), rows, strict=True):
+            np.divide(image, np.float32(255), out=found)
+            found -= mean
+            found /= std
         images = torch.from_numpy(rows.reshape(count, height, width, channels))
         return images.permute(0, 3, 1, 2)
 

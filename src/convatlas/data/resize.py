@@ -6,7 +6,7 @@ from PIL import Image
 
 from convatlas.data.augment import RESAMPLING, Interpolation
 
-_BY_TORCH = ("bilinear", "bicubic")
+_KERNELS = ("bilinear", "bicubic")  # that torch has, with anti-aliasing
 _WIDE = 16  # times the crop: above that a whole resized picture may not fit in memory
 
 
@@ -37,14 +37,27 @@ def resized(
         across, down = image.width / size[1], image.height / size[0]
         box = (left * across, top * down, (left + width) * across, (top + height) * down)
         return _pixels(image.resize((width, height), RESAMPLING[interpolation], box))
-    if image.mode != "RGB" or interpolation not in _BY_TORCH:
+    whole = by_torch(image, size, interpolation)
+    if whole is None:
         whole = _pixels(image.resize(size[::-1], RESAMPLING[interpolation]))
-    else:
-        whole = _by_torch(image, size, interpolation)
     return whole[top : top + height, left : left + width]
 
 
-def _by_torch(image: Image.Image, size: tuple[int, int], interpolation: str) -> np.ndarray:
+def by_torch(
+    image: Image.Image, size: tuple[int, int], interpolation: Interpolation
+) -> np.ndarray | None:
+    """Resize colours as Pillow does, in half the time; None: torch has no such kernel.
+
+    Args:
+        image: In any mode; only "RGB" can be resized so.
+        size: Rows and columns.
+        interpolation: Of `RESAMPLING`.
+
+    Returns:
+        Pixels (H, W, 3), uint8.
+    """
+    if image.mode != "RGB" or interpolation not in _KERNELS:
+        return None
     # (1, C, H, W) whose channels are neighbours in memory: the layout of the quick kernel
     stored = torch.from_numpy(np.array(image))[None].permute(0, 3, 1, 2)
     found = torch.nn.functional.interpolate(stored, size, mode=interpolation, antialias=True)

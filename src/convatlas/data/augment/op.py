@@ -47,7 +47,12 @@ def stretched(
     height, width = size
     if image.size == (width, height):
         return image
-    return image.resize((width, height), RESAMPLING[interpolation])
+    from convatlas.data.resize import by_torch  # here: recipes are made of ops, without torch
+
+    pixels = by_torch(image, size, interpolation)
+    if pixels is None:
+        return image.resize((width, height), RESAMPLING[interpolation])
+    return Image.fromarray(pixels)
 
 
 def covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
