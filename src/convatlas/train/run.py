@@ -165,42 +165,51 @@ def start_run(
             options=options,
             progress=progress,
         )
-        trackers = options.track if ranks.first else ()
-        with (
-            tracked(progress, trackers, files.path, config) as progress,
-            contextlib.suppress(StoppedError),
-            _divergence_told(files, ranks),
-        ):
-            bad = SharedBadImages(BadImages(files.bad_images, progress), ranks)
-            if isinstance(plan.source, Source):  # a bad image with a mask is not passed over
-                plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
-            fit(
-                state,
-                plan.recipe,
-                Data(plan.source.train, plan.source.val, plan.task),
-                seed=seed,
-                options=options,
-                keep=partial(_keep, files, options, bad),
-                stop=stop,
-                progress=progress,
-            )
-            _finish(files, plan, config, state, options, stop)
-            bad.gather()
+        with contextlib.suppress(StoppedError), _divergence_told(files, ranks):
+            _train(files, plan, config, state, options, stop, progress)
+    return ranks.by_first(partial(_result, files, plan, state))
 
-    def result() -> RunResult:
-        return RunResult(
-            folder=files.path,
-            state="finished" if state.finished else "stopped",
-            architecture=name,
-            source=source_text,
-            recipe_name=plan.recipe_name,
-            seed=seed,
-            epochs=len(state.records),
-            val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
-            test=plan.task.summary(read_json(files.test)) if state.finished else None,
+
+def _train(
+    files: RunFiles,
+    plan: Plan,
+    config: Mapping[str, Any],
+    state: State,
+    options: RunOptions,
+    stop: Callable[[], bool],
+    progress: Progress,
+) -> None:
+    trackers = options.track if options.ranks.first else ()
+    with tracked(progress, trackers, files.path, config) as progress:
+        bad = SharedBadImages(BadImages(files.bad_images, progress), options.ranks)
+        if isinstance(plan.source, Source):  # a bad image with a mask is not passed over
+            plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
+        fit(
+            state,
+            plan.recipe,
+            Data(plan.source.train, plan.source.val, plan.task),
+            seed=plan.seed,
+            options=options,
+            keep=partial(_keep, files, options, bad),
+            stop=stop,
+            progress=progress,
         )
+        _finish(files, plan, config, state, options, stop)
+        bad.gather()
 
-    return ranks.by_first(result)
+
+def _result(files: RunFiles, plan: Plan, state: State) -> RunResult:
+    return RunResult(
+        folder=files.path,
+        state="finished" if state.finished else "stopped",
+        architecture=plan.name,
+        source=plan.source_text,
+        recipe_name=plan.recipe_name,
+        seed=plan.seed,
+        epochs=len(state.records),
+        val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
+        test=plan.task.summary(read_json(files.test)) if state.finished else None,
+    )
 
 
 def _keep(files: RunFiles, options: RunOptions, bad: SharedBadImages, state: State) -> None:
