@@ -136,6 +136,13 @@ def test_a_separable_layer_costs_what_the_formula_says(m: int, n: int, k: int, s
         ("depthwise_separable", {"step": 3}),
         ("depthwise_separable", {"step": "rho = 0.5", "alpha": "wide"}),
         ("gap", {"input_size": True}),
+        ("gap", {"input_size": 10**9}),
+        ("conv_stack", {"layers": [3] * 1001}),
+        ("conv_stack", {"layers": [10**6]}),
+        ("conv_stack", {"layers": [3] * 20, "stride": 9}),  # an image of 10^19 pixels a side
+        ("inception_module", {"c3": 2**40}),
+        ("dense_block", {"layers": 10**6}),
+        ("depthwise_separable", {"D_K": 2**11}),
     ],
 )
 def test_what_no_block_can_be_built_with_is_one_clear_error(subject: str, config: dict[str, Any]):

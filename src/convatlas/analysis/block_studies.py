@@ -14,6 +14,8 @@ from convatlas.architectures.googlenet import Row, make_module, make_naive_modul
 from convatlas.errors import InputError
 from convatlas.layers import ConvLayer, make_chain
 
+MOST = 2**16  # of maps or pixels: far above all papers, and what torch can still count with
+MOST_LAYERS, LARGEST_KERNEL = 1000, 2**10
 Config = Mapping[str, Any]
 Built = tuple[nn.Module, tuple[int, ...]]
 
@@ -57,9 +59,12 @@ def conv_stack(config: Config) -> Built:
             (True) of every convolution; `input_size` in pixels (such that one value comes out).
     """
     kernels = config.get("layers")
-    if not isinstance(kernels, list) or not kernels:
-        raise InputError(f"a conv_stack needs layers, a list of kernel sizes, not {kernels!r}")
-    kernels = [_size({"a kernel": kernel}, "a kernel") for kernel in kernels]
+    if not isinstance(kernels, list) or not 1 <= len(kernels) <= MOST_LAYERS:
+        given = f"{len(kernels)} of them" if isinstance(kernels, list) else repr(kernels)
+        raise InputError(
+            f"a conv_stack needs layers, a list of 1 to {MOST_LAYERS:,} kernel sizes, not {given}"
+        )
+    kernels = [_size({"a kernel": k}, "a kernel", most=LARGEST_KERNEL) for k in kernels]
     channels, stride = _size(config, "channels", default=1), _size(config, "stride", default=1)
     least = 1
     for kernel in reversed(kernels):
@@ -117,7 +122,7 @@ def dense_block(config: Config) -> Built:
         config: `layers`, or the number `l` of one of them; `k`: the maps that each adds (12);
             `k0`: the maps that enter the block (16); `input_size` in pixels (1).
     """
-    layers = _size(config, "layers", "l")
+    layers = _size(config, "layers", "l", most=MOST_LAYERS)
     maps, growth = _size(config, "k0", default=16), _size(config, "k", default=12)
     spec = DenseNetSpec((layers,), growth, maps, bottleneck=False)
     size = _size(config, "input_size", default=1)
@@ -177,7 +182,8 @@ def depthwise_separable(config: Config) -> Built:
     width = float(step["alpha"] or 1) if step["rho"] is None else config.get("alpha", 0.75)
     maps_out = _size(config, "out", "N", default=512)
     maps_in = _scaled(_size(config, "in", "M", default=maps_out), width)
-    maps_out, kernel = _scaled(maps_out, width), _size(config, "k", "D_K", default=3)
+    maps_out = _scaled(maps_out, width)
+    kernel = _size(config, "k", "D_K", default=3, most=LARGEST_KERNEL)
     size = round(_size(config, "size", "D_F", default=14) * float(step["rho"] or 1))
     if step["full"]:
         layer = nn.Conv2d(maps_in, maps_out, kernel, padding="same", bias=False)
@@ -193,11 +199,11 @@ def gap(config: Config) -> Built:
     return make_chain(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten()), input_shape
 
 
-def _size(config: Config, *names: str, default: int | None = None) -> int:
+def _size(config: Config, *names: str, default: int | None = None, most: int = MOST) -> int:
     """Give the number under the first of these names that the config has."""
     value = next((config[name] for name in names if name in config), default)
-    if type(value) is not int or value < 1:
-        raise InputError(f"{names[0]} must be a whole number of at least 1, not {value!r}")
+    if type(value) is not int or not 1 <= value <= most:
+        raise InputError(f"{names[0]} must be a whole number from 1 to {most:,}, not {value!r}")
     return value
 
 

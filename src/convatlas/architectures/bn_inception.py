@@ -184,4 +184,5 @@ ARCHITECTURE = Architecture(
         "maps; it prints 576, 576 and 1024.",
         "conv1 is a dense 7x7 convolution; the appendix makes it separable, of depth multiplier 8.",
     ),
+    layer_names={r"avgpool": r"head.pool"},
 )
