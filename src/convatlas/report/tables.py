@@ -11,6 +11,7 @@ from convatlas.catalog import find
 from convatlas.errors import InputError
 from convatlas.evaluate.metrics import wilson_interval
 from convatlas.recipe import to_dict
+from convatlas.train.finetuning import FINETUNE, FINETUNE_NAME
 from convatlas.train.plan import find_recipes
 
 _LISTED = 12  # values of a list; a schedule in small steps has a hundred
@@ -191,15 +192,34 @@ def reproduce(config: Mapping[str, Any]) -> str:
     for field, value in config.get("overrides", {}).items():
         if field not in network or network[field] != value:
             command += ["--net", f"{field}={value}"]
-    command += [*_changes(config), "--seed", str(config["seed"])]
+    command += [*_changes(config), "--seed", str(config["seed"]), *_how(config)]
     return shlex.join(command)
+
+
+def _how(config: Mapping[str, Any]) -> list[str]:
+    """Give the options that say what the run began with and how it was computed."""
+    start, options = config.get("start", {}), config.get("options", {})
+    words = []
+    if start.get("weights"):
+        words += ["--weights", start["weights"]]
+    if start.get("freeze"):
+        words += ["--freeze", ",".join(start["freeze"])]
+    if start.get("layer_decay", 1.0) != 1:
+        words += ["--layer-decay", f"{start['layer_decay']:g}"]
+    if options.get("precision", "float32") != "float32":
+        words += ["--precision", options["precision"]]
+    if options.get("micro_batch"):
+        words += ["--micro-batch", str(options["micro_batch"])]
+    switches = ("compile", "deterministic", "sync_norm", "shard")
+    return words + [f"--{name.replace('_', '-')}" for name in switches if options.get(name)]
 
 
 def _changes(config: Mapping[str, Any]) -> list[str]:
     """Give the options that turn the recipe of that name into the one that was used."""
     used = config["recipe"]
     try:
-        recipe = find_recipes(_family(config["architecture"]))[config["recipe_name"]]
+        recipes = {**find_recipes(_family(config["architecture"])), FINETUNE_NAME: FINETUNE}
+        recipe = recipes[config["recipe_name"]]
     except (KeyError, InputError):  # a recipe of another version or of the user's own
         return ["--epochs", str(used["epochs"])] if "epochs" in used else []
     options = []
