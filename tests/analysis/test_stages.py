@@ -82,6 +82,11 @@ def test_any_module_has_stages():
     assert [stage.shape for stage in stages] == [(4, 6, 6), (2,)]
 
 
+def test_a_network_of_one_axis_has_stages_too():
+    model = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(28, 2))
+    assert [stage.kind for stage in find_stages(analyze(model, (1, 16)))] == ["conv", "linear"]
+
+
 def test_a_network_of_many_layers_is_cut_more_coarsely():
     layers = [nn.Conv2d(1, 1, 1) for _ in range(40)]
     model = nn.Sequential(nn.Sequential(*layers), nn.Conv2d(1, 2, 1))

@@ -175,7 +175,7 @@ def _stage(report: Report, name: str, rows: Sequence[LayerRecord]) -> Stage:
     main = next((row for row in reversed(before) if row not in flat), before[-1])
     roles = {row.role for row in rows if row.macs or row.params}
     kind = "conv"
-    if len(main.output_shape) < 3:
+    if len(main.output_shape) < 3 and not main.is_map:
         kind = "linear"
     elif any(row.kind == "ConvTranspose2d" for row in rows):
         kind = "up"
