@@ -11,6 +11,9 @@ from convatlas.data.order import balanced, in_order, shuffled
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.splits import ArraySplit
 from convatlas.errors import InputError
+from convatlas.recipe import override
+from convatlas.train.plan import find_recipes
+from convatlas.train.tasks import Classification
 
 GREY = Preprocessing((6, 6), (0.3,), (0.6,))
 LABELS = np.array([0] * 40 + [2] * 8 + [5] * 3)  # no image of 1, 3 and 4
@@ -81,6 +84,14 @@ def test_a_balanced_epoch_is_the_same_for_any_workers_and_from_any_batch():
     assert epoch_of(workers=2) == whole
     assert epoch_of(start=3) == whole[3:]
     assert epoch_of(start=5, workers=1) == whole[5:]
+
+
+def test_a_recipe_asks_for_it_by_a_word():
+    task = Classification(GREY, tuple("abcdef"))
+    recipe = override(find_recipes("lenet5")["digits"], {"balance": "sampling", "augment": []})
+    found = list(task.batches(SPLIT, recipe, seed=0, epoch=1, start=0, workers=0))
+    shown = np.bincount(np.concatenate([batch.labels.numpy() for batch in found]), minlength=6)
+    assert shown.tolist() == [17, 0, 17, 0, 0, 17]
 
 
 def test_an_image_that_comes_again_is_changed_in_another_way():

@@ -67,8 +67,8 @@ net_option = click.option(
 )
 
 
-def _part(_ctx: click.Context, _param: click.Parameter, text: str | float) -> float:
-    number, percent, rest = str(text).partition("%")
+def _part(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
+    number, percent, rest = text.partition("%")
     try:
         part = float(number) / (100 if percent else 1)
     except ValueError:
@@ -80,6 +80,7 @@ def _part(_ctx: click.Context, _param: click.Parameter, text: str | float) -> fl
 
 max_bad_option = click.option(
     "--max-bad",
+    type=str,
     callback=_part,
     default=0.01,
     show_default="1%",

@@ -33,7 +33,7 @@ class TolerantSplit:
     It is the next readable one of that class in the order of the split, the first one following
     the last. So what an epoch shows depends on the files alone, and not on which process reads
     them or on where a run was taken up again. Which images are bad is known to all processes
-    that read ahead.
+    that read ahead for this one; each process of a distributed run counts by itself.
 
     Attributes:
         split: The images, some of them bad.
