@@ -9,6 +9,6 @@ torch.manual_seed(0)
 model = ca.create("resnet18", num_classes=10)
 image = torch.randn(1, 3, 224, 224)
 
-heat = grad_cam(model, image, label=3)  # at the layer that model.cam_layer names
+heat = grad_cam(model, image, 3)[0]  # at the layer that model.cam_layer names
 row, column = divmod(int(heat.argmax()), heat.shape[1])
 print(f"{model.cam_layer}: most evidence for class 3 at row {row}, column {column}")

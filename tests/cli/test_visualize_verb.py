@@ -55,11 +55,35 @@ def test_a_label_is_a_name_or_an_index(
     assert drawn("9", "stem")["layer"] == "stem"
 
 
+def test_several_images_make_pictures_in_a_folder(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "maps"
+    ended = call("visualize", "gradcam", run_folder, *pictures[:2], "--out", out, "--json")
+    told = json.loads(ended.out)
+    assert [Path(facts["file"]).name for facts in told] == [
+        "digit 0-gradcam.png",
+        "digit 1-gradcam.png",
+    ]
+    assert all(Path(facts["file"]).is_file() for facts in told)
+
+
+def test_a_name_takes_its_weights(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    file, out = run_folder / "model.safetensors", tmp_path / "cam.png"
+    args = ["resnet8_cifar", pictures[0], "--weights", file, "--out", out]
+    assert call("visualize", "gradcam", *args).code == 0
+    assert out.is_file()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["gradcamm", "MODEL", "IMAGE"], "no method named 'gradcamm'; did you mean: gradcam?"),
         (["gradcam", "MODEL"], "gradcam needs an image"),
+        (["gradcam", "MODEL", "IMAGE", "IMAGE", "--out", "x.png"], "--out is a folder, not x.png"),
+        (["gradcam", "MODEL", "IMAGE", "--weights-from", "timm"], "there are none"),
         (["gradcam", "MODEL", "IMAGE", "--layer", "stages.stage"], "did you mean: stages.stage"),
         (["gradcam", "MODEL", "IMAGE", "--label", "10"], "no class named '10'"),
         (["gradcam", "MODEL", "IMAGE", "--label", "-1"], "no class named '-1'"),

@@ -6,7 +6,14 @@ import torch
 from PIL import Image
 
 from convatlas.errors import InputError
-from convatlas.visualize.draw import colours, enlarged, figure, overlay
+from convatlas.visualize.draw import (
+    HeatKind,
+    colours,
+    enlarged,
+    figure,
+    overlay,
+    signed_colours,
+)
 
 
 def lightness(rgb: np.ndarray) -> np.ndarray:
@@ -106,3 +113,21 @@ def test_a_long_name_is_broken_before_the_margin() -> None:
     assert len(long) > len(short)
     assert (long[:, -30:] == 255).all()
     assert (long[:, :-30] < 128).sum() > 140 * (short < 128).sum()
+
+
+def test_signed_colours_are_grey_at_zero_and_grow_lighter() -> None:
+    ramp = signed_colours(np.linspace(-1, 1, 101)).astype(float)
+    assert np.ptp(ramp[50]) < 8  # grey
+    assert ramp[0, 2] > ramp[0, 0] + 20  # blue against
+    assert ramp[-1, 0] > ramp[-1, 2] + 100  # yellow for
+    assert (np.diff(ramp @ (0.2126, 0.7152, 0.0722)) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["evidence", "pixels", "signed"])
+def test_each_kind_of_heat_has_its_colours(kind: HeatKind) -> None:
+    heat = torch.linspace(0, 1, 64).reshape(8, 8)
+    drawn = figure(Image.new("L", (8, 8), 128), heat, "title", "subtitle", kind)
+    last = signed_colours(1.0) if kind == "signed" else colours(1.0)
+    found = drawn.getcolors(maxcolors=10**6)
+    assert found is not None
+    assert tuple(last.tolist()) in {colour for _, colour in found}  # at least in the bar

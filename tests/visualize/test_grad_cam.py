@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from convatlas.errors import InputError
-from convatlas.visualize.grad_cam import grad_cam, maps_and_gradients, weighted_sum
+from convatlas.visualize.grad_cam import grad_cam, weighted_sum
+from convatlas.visualize.scores import maps_and_gradients
 
 
 def gap_network(seed: int = 0, classes: int = 5) -> nn.Sequential:
@@ -38,7 +39,7 @@ def test_on_a_gap_network_it_is_the_class_activation_map(seed: int, label: int) 
     model, image = gap_network(seed), random_image(seed + 1)
     maps = model[:4](image)[0].detach()
     cam = torch.einsum("k,khw->hw", model[6].weight[label].detach(), maps)
-    found = weighted_sum(*maps_and_gradients(model, image, label, "3"))
+    found = weighted_sum(*maps_and_gradients(model, image, label, "3"))[0]
     torch.testing.assert_close(found, cam / cam.numel(), rtol=1e-5, atol=1e-7)
 
 
@@ -64,35 +65,54 @@ def test_it_equals_a_literal_loop() -> None:
             for j in range(width):
                 expected[i, j] += alpha * values[k][i][j]
 
-    found = weighted_sum(*maps_and_gradients(model, image, label, "1"))
-    torch.testing.assert_close(found, expected.float())
+    found = weighted_sum(*maps_and_gradients(model, image, label, "1"))[0]
+    torch.testing.assert_close(found, expected)
     heat = nn.functional.interpolate(
         expected.clamp(min=0)[None, None], (20, 17), mode="bilinear", align_corners=False
     )[0, 0]
     torch.testing.assert_close(
-        grad_cam(model, image, label, "1"), (heat / heat.max()).float(), rtol=1e-5, atol=1e-6
+        grad_cam(model, image, label, layer="1")[0], heat / heat.max(), rtol=1e-5, atol=1e-6
     )
 
 
 def test_the_heat_map_has_the_size_of_the_image_and_a_peak_of_one() -> None:
-    heat = grad_cam(gap_network(), random_image(), 1, "3")
-    assert heat.shape == (20, 17)
+    heat = grad_cam(gap_network(), random_image(), 1, layer="3")
+    assert heat.shape == (1, 20, 17)
     assert float(heat.min()) >= 0
     assert float(heat.max()) == 1
+
+
+def test_a_batch_gives_what_its_images_give_alone() -> None:
+    model = gap_network()
+    images = torch.cat([random_image(seed) for seed in range(3)])
+    alone = [grad_cam(model, images[i : i + 1], i, layer="3") for i in range(3)]
+    for labels in ([0, 1, 2], torch.tensor([0, 1, 2])):
+        torch.testing.assert_close(grad_cam(model, images, labels, layer="3"), torch.cat(alone))
+    same = torch.cat([grad_cam(model, images[i : i + 1], 1, layer="3") for i in range(3)])
+    torch.testing.assert_close(grad_cam(model, images, 1, layer="3"), same)
+
+
+def test_16_bit_weights_and_images_give_a_map_of_32_bits() -> None:
+    heat = grad_cam(gap_network().bfloat16(), random_image(), 1, layer="3")
+    assert heat.dtype == torch.float32
+    mixed = grad_cam(gap_network(), random_image().half(), 1, layer="3")
+    torch.testing.assert_close(
+        mixed, grad_cam(gap_network(), random_image(), 1, layer="3"), atol=0.02, rtol=0
+    )
 
 
 def test_without_evidence_the_map_is_zero() -> None:
     model = gap_network()
     with torch.no_grad():
         model[6].weight.fill_(-1.0)  # every map speaks against every class
-    assert grad_cam(model, random_image(), 0, "3").eq(0).all()
+    assert grad_cam(model, random_image(), 0, layer="3").eq(0).all()
 
 
 def test_the_top_class_and_the_cam_layer_are_the_defaults() -> None:
     model, image = gap_network(), random_image()
     top = int(model(image).argmax())
     model.cam_layer = "3"
-    assert torch.equal(grad_cam(model, image), grad_cam(model, image, top, "3"))
+    assert torch.equal(grad_cam(model, image), grad_cam(model, image, top, layer="3"))
     other = (top + 1) % 5
     assert not torch.equal(grad_cam(model, image), grad_cam(model, image, other))
 
@@ -162,48 +182,55 @@ def test_the_model_is_left_as_it_was_also_after_an_error(label: int, layer: str)
     model(random_image(5)).sum().backward()
     before = state_of(model)
     if (label, layer) == (1, "act"):
-        grad_cam(model, random_image(), label, layer)
+        grad_cam(model, random_image(), label, layer=layer)
     else:
         with pytest.raises(InputError):
-            grad_cam(model, random_image(), label, layer)
+            grad_cam(model, random_image(), label, layer=layer)
     assert_same(before, state_of(model))
 
 
 @pytest.mark.parametrize("label", ["1", 1.0, True])
 def test_a_label_that_is_no_number_of_a_class_is_refused(label: Any) -> None:
     with pytest.raises(InputError, match=f"by its number, from 0 to 3, not {label!r}"):
-        grad_cam(Branches(inplace=False), random_image(), label, "act")
+        grad_cam(Branches(inplace=False), random_image(), label, layer="act")
 
 
 def test_a_forward_that_fails_leaves_no_hook() -> None:
     model = gap_network()
     with pytest.raises(RuntimeError):
-        grad_cam(model, torch.zeros(1, 2, 20, 20), 0, "0")
+        grad_cam(model, torch.zeros(1, 2, 20, 20), 0, layer="0")
     assert all(not m._forward_hooks for m in model.modules())
     assert all(m.training for m in model.modules())
 
 
 def test_frozen_weights_and_inference_mode_are_no_obstacle() -> None:
     model, image = gap_network(), random_image()
-    expected = grad_cam(model, image, 2, "3")
+    expected = grad_cam(model, image, 2, layer="3")
     model.requires_grad_(False)
-    assert torch.equal(grad_cam(model, image, 2, "3"), expected)
+    assert torch.equal(grad_cam(model, image, 2, layer="3"), expected)
     with torch.inference_mode():
-        assert torch.equal(grad_cam(model, image.clone(), 2, "3"), expected)
+        assert torch.equal(grad_cam(model, image.clone(), 2, layer="3"), expected)
     with torch.no_grad():
-        assert torch.equal(grad_cam(model, image, 2, "3"), expected)
+        assert torch.equal(grad_cam(model, image, 2, layer="3"), expected)
 
 
 def test_an_unknown_layer_names_the_near_ones() -> None:
     with pytest.raises(KeyError, match="no layer named 'actt'; did you mean: act"):
-        grad_cam(Branches(inplace=False), random_image(), 0, "actt")
+        grad_cam(Branches(inplace=False), random_image(), 0, layer="actt")
 
 
 @pytest.mark.parametrize(
     ("image", "label", "layer", "message"),
     [
-        (torch.zeros(2, 3, 9, 9), 0, "act", r"one image at a time, \(1, C, H, W\); got \(2, 3"),
-        (torch.zeros(3, 9, 9), 0, "act", r"one image at a time"),
+        (torch.zeros(3, 9, 9), 0, "act", r"values \(N, C, H, W\), at least one; got \(3, 9, 9\)"),
+        (torch.zeros(0, 3, 9, 9), 0, "act", "at least one"),
+        (
+            torch.zeros(1, 3, 9, 9, dtype=torch.uint8),
+            0,
+            "act",
+            r"floating-point .* of torch\.uint8",
+        ),
+        (torch.zeros(2, 3, 9, 9), [0], "act", "1 labels for 2 images"),
         (torch.zeros(1, 3, 9, 9), 4, "act", "no class 4; there are 4, from 0 to 3"),
         (torch.zeros(1, 3, 9, 9), -1, "act", "no class -1"),
         (torch.zeros(1, 3, 9, 9), 0, "fc", r"'fc' gives \(1, 4\), not maps"),
@@ -217,16 +244,16 @@ def test_what_cant_be_explained_says_why(
     image: Tensor, label: int, layer: str | None, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        grad_cam(Branches(inplace=False), image, label, layer)
+        grad_cam(Branches(inplace=False), image, label, layer=layer)
 
 
 def test_a_layer_that_runs_twice_is_refused() -> None:
     shared = nn.ReLU()
     model = nn.Sequential(nn.Conv2d(3, 4, 1), shared, nn.Conv2d(4, 4, 1), shared, nn.Flatten())
     with pytest.raises(InputError, match="'1' ran 2 times"):
-        grad_cam(model, torch.randn(1, 3, 2, 2), 0, "1")
+        grad_cam(model, torch.randn(1, 3, 2, 2), 0, layer="1")
 
 
 def test_a_segmentation_network_is_refused() -> None:
-    with pytest.raises(InputError, match=r"a classifier's logits \(1, classes\); got \(1, 4, 9, 9"):
-        grad_cam(nn.Sequential(nn.Conv2d(3, 4, 1)), torch.zeros(1, 3, 9, 9), 0, "0")
+    with pytest.raises(InputError, match=r"a classifier's logits \(N, classes\); got \(1, 4, 9, 9"):
+        grad_cam(nn.Sequential(nn.Conv2d(3, 4, 1)), torch.zeros(1, 3, 9, 9), 0, layer="0")

@@ -1,90 +1,115 @@
 """`convatlas visualize`: a picture of what a network sees."""
 
+import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from convatlas.cli.drawing import Drawn, Method, Request
+from convatlas.cli.model_options import one_source, weights_from_option, weights_option
 from convatlas.errors import InputError, unknown
 
-METHODS = ("gradcam",)
+# every method: what it shows, which file draws it, which options it takes
+METHODS = {
+    "gradcam": Method(
+        "Grad-CAM",
+        "where the evidence for a class lies (Selvaraju et al. 2017)",
+        "attributions",
+        "grad_cam:grad_cam",
+        options=("label", "layer"),
+    ),
+}
 
 
-@click.command()
-@click.argument("method")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("image", required=False, type=click.Path(path_type=Path))
-@click.option("--layer", help="Whose maps to explain; by default the last before the pooling.")
-@click.option("--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="PNG to write; by default IMAGE-METHOD.png here."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
-def command(
-    method: str,
-    model: Path,
-    image: Path | None,
-    layer: str | None,
-    label: str | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    """Draw what a network sees, and print the path of the picture.
+def _method_list() -> str:
+    width = max(map(len, METHODS))
+    return "\n".join(f"    {name:{width}}  {method.about}" for name, method in METHODS.items())
 
-    METHOD is gradcam: where the evidence for a class lies in an IMAGE (Selvaraju et al. 2017).
-    MODEL is a run folder or a .safetensors file.
+
+@click.command(
+    help=f"""Draw what a network sees, and print the paths of the pictures.
+
+    MODEL is a run folder, a .safetensors file, or a network's name with --weights. METHOD:
+
+    \b
+{_method_list()}
 
     Example: convatlas visualize gradcam runs/demo seven.png --label 7
     """
+)
+@click.argument("method")
+@click.argument("model")
+@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
+@click.option("--layer", help="Whose maps to take; by default the last before the pooling.")
+@click.option("--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="PNG to write, or the folder of several; by default IMAGE-METHOD.png here.",
+)
+@weights_option
+@weights_from_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+def command(
+    method: str,
+    model: str,
+    images: tuple[Path, ...],
+    out: Path | None,
+    weights: tuple[Path, ...],
+    weights_from: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Parse, draw by the method's row, write, print."""
     if method not in METHODS:
         raise unknown("method", method, METHODS)
-    if image is None:
+    row = METHODS[method]
+    if row.needs_image and not images:
         raise InputError(f"{method} needs an image: convatlas visualize {method} MODEL IMAGE")
-    path = Path(f"{image.stem}-{method}.png") if out is None else out
-    if path.suffix.lower() != ".png":
-        raise InputError(f"pictures are written as PNG: --out must end in .png, not {path}")
-    drawn = _grad_cam(model, image, layer, label, path)
-    click.echo(json.dumps(drawn, indent=2, ensure_ascii=False) if as_json else path)
+    several = len(images) > 1 and not row.one_picture
+    _check_place(out, several)
+    one_source(weights, weights_from)
+    if len(weights) > 1:
+        raise InputError(f"{len(weights)} --weights for one network")
+    options = {key: value for key, value in given.items() if value is not None}
+    _check_options(method, options)
+    file = weights[0] if weights else None
+    request = Request(method, row, model, file, weights_from, images, options)
+    drawings = importlib.import_module(f"convatlas.cli.{row.drawing}").draw(request)
+    written = [_write(drawn, method, out, several) for drawn in drawings]
+    if as_json:
+        shown = written if several else written[0]
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(facts["file"] for facts in written))
 
 
-def _grad_cam(
-    model: Path, image: Path, layer: str | None, label: str | None, path: Path
-) -> dict[str, str | int | float]:
-    """Write the figure to `path` and tell what is on it."""
-    from convatlas.data.images import read_image
+def _check_place(out: Path | None, several: bool) -> None:
+    """Refuse a name that the pictures can't have before they are computed."""
+    if out is None:
+        return
+    if several and out.suffix:
+        raise InputError(f"several images make several pictures: --out is a folder, not {out}")
+    if not several and out.suffix.lower() != ".png":
+        raise InputError(f"pictures are written as PNG: --out must end in .png, not {out}")
+
+
+def _check_options(method: str, options: dict[str, Any]) -> None:
+    """Refuse options that would do nothing, by name."""
+    known = METHODS[method].options
+    for name in options:
+        if name not in known:
+            takes = ", ".join(f"--{option}" for option in known) or "none of the methods' options"
+            raise InputError(f"{method} takes no --{name}; it takes {takes}")
+
+
+def _write(drawn: Drawn, method: str, out: Path | None, several: bool) -> dict[str, Any]:
     from convatlas.files import whole_file
-    from convatlas.serve.predictor import Predictor
-    from convatlas.visualize.draw import figure
-    from convatlas.visualize.grad_cam import grad_cam
 
-    predictor = Predictor.load(model)
-    picture = read_image(image)
-    best = predictor.predict(picture, top=1)[0]
-    index = best.label if label is None else _index(label, predictor.classes)
-    layer = layer or getattr(predictor.model, "cam_layer", None)
-    heat = grad_cam(predictor.model, predictor.prepare(picture), index, layer)
-    name, probability = predictor.classes[index], float(predictor.probabilities(picture)[index])
-    subtitle = f"{predictor.name}, layer {layer}, probability {probability:.1%}"
-    if index != best.label:
-        subtitle += f" (top class: {best.name}, {best.probability:.1%})"
-    seen = predictor.preprocessing.resized(picture)
+    name = Path(f"{drawn.stem}-{method}.png")
+    path = name if out is None else out / name if several else out
     with whole_file(path) as aside:
-        figure(seen, heat, f"Grad-CAM for “{name}”", subtitle).save(aside, format="PNG")
-    return {
-        "file": str(path),
-        "method": "gradcam",
-        "network": predictor.name,
-        "layer": str(layer),
-        "label": index,
-        "name": name,
-        "probability": probability,
-    }
-
-
-def _index(label: str, classes: tuple[str, ...]) -> int:
-    """Read a class name, or else the number of a class."""
-    if label in classes:
-        return classes.index(label)
-    if label.isdecimal() and int(label) < len(classes):
-        return int(label)
-    raise unknown("class", label, classes)
+        drawn.picture.save(aside, format="PNG")
+    return {"file": str(path), **drawn.facts}

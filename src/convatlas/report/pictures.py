@@ -69,7 +69,7 @@ def explain(
         seen = preprocessing.resized(split.image(prediction.index))
         image = preprocessing.tensor(seen)[None]
         evidence = {
-            label: data_uri(overlay(_enlarged(seen), grad_cam(model, image, label)))
+            label: data_uri(overlay(_enlarged(seen), grad_cam(model, image, label)[0]))
             for label in dict.fromkeys((prediction.predicted, prediction.label))
         }
         explained.append(Shown(prediction, plain.picture, plain.tiny, evidence))

@@ -3,6 +3,7 @@
 import contextlib
 import unicodedata
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,9 @@ from convatlas.errors import InputError
 # Nine equidistant values of the "inferno" map (van der Walt and Smith 2015, public domain). Its
 # lightness grows evenly, so it reads the same in grey and for every form of colour blindness.
 _ANCHORS = "000004 210c4a 57106e 8a226a bc3754 e45a31 f98e09 f9cb35 fcffa4"
-_MAP = np.array([list(bytes.fromhex(anchor)) for anchor in _ANCHORS.split()], dtype=np.float64)
+# The same of "cividis" (Nunez, Anderton, Renslow 2018, CC0): grey in the middle, blue below it and
+# yellow above, which people with any colour vision tell apart; in print, darker and lighter.
+_SIGNED = "00224e 1a386f 434e6c 61656f 7d7c78 9b9476 bcae6c dec958 fee838"
 
 _OPACITY = 0.62  # of the heat over the image: both stay readable on black and on white
 _PANEL = 448  # longer side of a picture in a figure, pixels
@@ -31,6 +34,12 @@ _INK, _QUIET, _PAPER = (28, 30, 34), (104, 108, 116), (255, 255, 255)
 
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+HeatKind = Literal["evidence", "pixels", "signed"]
+_CAPTIONS = {
+    "evidence": "evidence for the class",
+    "pixels": "what each pixel counts",
+    "signed": "for (+) and against (-) the class",
+}
 
 
 def colours(values: ArrayLike | Tensor) -> NDArray[np.uint8]:
@@ -42,9 +51,23 @@ def colours(values: ArrayLike | Tensor) -> NDArray[np.uint8]:
     Returns:
         RGB, uint8, (..., 3).
     """
+    return _mapped(values, 0.0, _ANCHORS)
+
+
+def signed_colours(values: ArrayLike | Tensor) -> NDArray[np.uint8]:
+    """Give the colours of values from -1 (blue) over 0 (grey) to 1 (yellow).
+
+    Arguments and result are those of `colours`.
+    """
+    return _mapped(values, -1.0, _SIGNED)
+
+
+def _mapped(values: ArrayLike | Tensor, low: float, anchors: str) -> NDArray[np.uint8]:
+    """Blend the colours of `anchors`, which stand at equal distances from `low` to 1."""
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    at = np.linspace(0.0, 1.0, len(_MAP))
-    channels = [np.interp(array.astype(np.float64), at, _MAP[:, c]) for c in range(3)]
+    table = np.array([list(bytes.fromhex(anchor)) for anchor in anchors.split()], np.float64)
+    at = np.linspace(low, 1.0, len(table))
+    channels = [np.interp(array.astype(np.float64), at, table[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
@@ -78,14 +101,22 @@ def enlarged(image: Image.Image, longer_side: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def figure(image: Image.Image, heat: Tensor, title: str, subtitle: str = "") -> Image.Image:
+def figure(
+    image: Image.Image,
+    heat: Tensor,
+    title: str,
+    subtitle: str = "",
+    kind: HeatKind = "evidence",
+) -> Image.Image:
     """Show an image beside its heat map, with a colour bar and a title.
 
     Args:
         image: What the network saw.
-        heat: Values in [0, 1], (H, W), as `grad_cam` gives them.
+        heat: (H, W): values in [0, 1], or in [-1, 1] where they are signed.
         title: What is shown; long titles are broken into lines.
         subtitle: In smaller letters below.
+        kind: "evidence": coarse, laid over the image; "pixels": one value for each pixel;
+            "signed": the same, for and against the class.
 
     Returns:
         RGB, for a screen or a page.
@@ -104,12 +135,21 @@ def figure(image: Image.Image, heat: Tensor, title: str, subtitle: str = "") -> 
         y += height
     seen = f"input, {image.width} x {image.height}"
     x = _MARGIN
-    for picture, caption in ((panel, seen), (overlay(panel, heat), "evidence for the class")):
+    for picture, caption in ((panel, seen), (_heat_picture(panel, heat, kind), _CAPTIONS[kind])):
         pen.text((x, top - 12), caption, fill=_QUIET, font=ImageFont.load_default(17), anchor="ls")
         canvas.paste(picture, (x, top))
         x += column
-    _colour_bar(canvas, (x, top), bar)
+    _colour_bar(canvas, (x, top), bar, signed=kind == "signed")
     return canvas
+
+
+def _heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Image:
+    if kind == "evidence":
+        return overlay(panel, heat)
+    rgb = Image.fromarray((signed_colours if kind == "signed" else colours)(_checked(heat)))
+    shrinks = panel.width < rgb.width
+    way = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
+    return rgb.resize(panel.size, way)
 
 
 def _heading(
@@ -174,14 +214,15 @@ def _legible(text: str, font: Font) -> str:
     return "".join(found)
 
 
-def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int) -> None:
-    """Draw the colours from 1 (top) to 0 and name their values."""
-    ramp = colours(np.linspace(1.0, 0.0, height)[:, None].repeat(_BAR, axis=1))
+def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int, *, signed: bool) -> None:
+    """Draw the colours from 1 (top) to 0, or to -1, and name their values."""
+    low, table = (-1.0, signed_colours) if signed else (0.0, colours)
+    ramp = table(np.linspace(1.0, low, height)[:, None].repeat(_BAR, axis=1))
     canvas.paste(Image.fromarray(ramp), corner)
     pen = ImageDraw.Draw(canvas)
     x, top = corner
-    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = top + round((1 - value) * (height - 1))
+    for value in np.linspace(low, 1.0, 5):
+        y = top + round((1 - value) / (1 - low) * (height - 1))
         pen.line((x + _BAR, y, x + _BAR + 5, y), fill=_QUIET)
         pen.text(
             (x + _BAR + 10, y),
@@ -193,7 +234,10 @@ def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int) -> No
 
 
 def _resized(heat: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(_checked(heat)).resize(size, Image.Resampling.BILINEAR))
+
+
+def _checked(heat: Tensor) -> NDArray[np.float32]:
     if heat.dim() != 2:
         raise InputError(f"a heat map is (H, W); got {tuple(heat.shape)}")
-    values = heat.detach().cpu().float().numpy()
-    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
+    return heat.detach().cpu().float().numpy()

@@ -1,0 +1,244 @@
+"""Class scores and what they depend on: the start of every explanation.
+
+A score is a logit, the class score before the softmax: a probability near 1 hardly changes with
+its image, so its gradient says little (Simonyan, Vedaldi, Zisserman 2013, section 2).
+"""
+
+import contextlib
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.errors import InputError, suggest, unknown
+from convatlas.evaluate.modes import eval_mode
+
+Labels = int | Sequence[int] | Tensor | None
+
+
+@contextlib.contextmanager
+def explaining(model: nn.Module) -> Generator[None]:
+    """Evaluate `model` with gradients, whatever the caller's mode; leave it as it was."""
+    with eval_mode(model), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def prepared(model: nn.Module, images: Tensor) -> Tensor:
+    """Give a copy of the images in the number type of the weights, outside any graph.
+
+    A copy, because one that was made in inference mode can't enter a graph, and because a network
+    may begin with an operation in place.
+
+    Raises:
+        InputError: `images` are not floating-point values (N, C, H, W).
+    """
+    if images.dim() != 4 or len(images) == 0 or not images.is_floating_point():
+        raise InputError(
+            "images are floating-point values (N, C, H, W), at least one; got "
+            f"{tuple(images.shape)} of {images.dtype}"
+        )
+    weights = (p for p in model.parameters() if p.is_floating_point())
+    return images.detach().clone().to(next(weights, images).dtype)
+
+
+def chosen_labels(logits: Tensor, labels: Labels = None) -> Tensor:
+    """Give the class to explain of each image: (N,), int64, on the device of `logits`.
+
+    Args:
+        logits: (N, classes).
+        labels: One class for all images, or one for each; None: the top class of each.
+
+    Raises:
+        InputError: Logits of another shape, no such class, or not one class an image.
+    """
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(f"an explanation needs a classifier's logits (N, classes); got {given}")
+    if labels is None:
+        return logits.detach().argmax(dim=1)
+    count, classes = logits.shape
+    given = _as_list(labels)
+    if given is None:
+        given = [labels] * count
+    elif len(given) != count:
+        raise InputError(f"{len(given)} labels for {count} images: give one, or one for each")
+    return torch.tensor([_checked(label, classes) for label in given], device=logits.device)
+
+
+def class_scores(logits: Tensor, labels: Tensor) -> Tensor:
+    """Give the logit of each image's class: (N,).
+
+    Args:
+        logits: (N, classes).
+        labels: As `chosen_labels` gives them.
+    """
+    return logits.gather(1, labels[:, None])[:, 0]
+
+
+@torch.no_grad()
+def scores_of(model: nn.Module, images: Tensor, labels: Labels = None) -> tuple[Tensor, Tensor]:
+    """Give the scores of the classes to explain and these classes, (N,) each, without a graph."""
+    with eval_mode(model):
+        logits = model(prepared(model, images))
+    chosen = chosen_labels(logits, labels)
+    return widened(class_scores(logits, chosen)), chosen
+
+
+def input_gradients(
+    model: nn.Module, images: Tensor, labels: Labels = None, *, probability: bool = False
+) -> Tensor:
+    """Differentiate the score of each image's class with respect to its pixels.
+
+    Args:
+        model: A classifier; left as it was.
+        images: (N, C, H, W), preprocessed.
+        labels: Classes to explain; the top class of each image when not given.
+        probability: Differentiate the probability (softmax) and not the logit.
+
+    Returns:
+        (N, C, H, W), float32, or float64 where the network is.
+
+    Raises:
+        InputError: What `prepared` and `chosen_labels` refuse; the scores don't depend on the
+            pixels, or not by finite numbers.
+    """
+    with explaining(model):
+        inputs = prepared(model, images).requires_grad_()
+        logits = model(inputs.clone())
+        chosen = chosen_labels(logits, labels)
+        scores = class_scores(logits.softmax(dim=1) if probability else logits, chosen)
+    return gradient_of(scores, inputs, "the image")
+
+
+def maps_and_gradients(
+    model: nn.Module, images: Tensor, labels: Labels = None, layer: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Give the maps of a layer and the gradient of the class scores with respect to them.
+
+    Args:
+        model: A classifier; left as it was.
+        images: (N, C, H, W), preprocessed.
+        labels: Classes to explain; the top class of each image when not given.
+        layer: Dotted name of a layer that gives maps; `model.cam_layer` when not given.
+
+    Returns:
+        Both (N, K, h, w), float32, or float64 where the network is.
+
+    Raises:
+        UnknownNameError: `model` has no such layer.
+        InputError: What `input_gradients` refuses; a layer without maps, or one that runs twice.
+    """
+    name = layer_name(model, layer)
+    found: list[Tensor] = []
+
+    def hold(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        found.append(checked_maps(name, output).detach().requires_grad_())
+        # what follows works on a copy: an activation in place would change the maps held here
+        return found[-1].clone()
+
+    hook = model.get_submodule(name).register_forward_hook(hold)
+    try:
+        with explaining(model):
+            logits = model(prepared(model, images))
+            scores = class_scores(logits, chosen_labels(logits, labels))
+    finally:
+        hook.remove()
+    if len(found) != 1:
+        raise InputError(
+            f"layer {name!r} ran {len(found)} times for one image; its maps are one thing only in "
+            "a layer that runs once"
+        )
+    gradients = gradient_of(scores, found[0], f"the maps of layer {name!r}")
+    if not torch.isfinite(found[0]).all():
+        raise _broken(f"the maps of layer {name!r}")
+    return widened(found[0].detach()), gradients
+
+
+def gradient_of(scores: Tensor, source: Tensor, what: str) -> Tensor:
+    """Differentiate scores by what they were computed from; `what` names it in errors.
+
+    The images of a batch do not touch each other in evaluation mode, so the gradient of the sum
+    holds the gradient of each one's score.
+    """
+    gradient = None
+    if scores.requires_grad:
+        ones = torch.ones_like(scores)
+        gradient = torch.autograd.grad(scores, source, ones, allow_unused=True)[0]
+    if gradient is None:
+        raise InputError(f"the class score does not depend on {what}")
+    if not torch.isfinite(gradient).all():
+        raise _broken(what)
+    return widened(gradient)
+
+
+def layer_name(model: nn.Module, layer: str | None = None) -> str:
+    """Give the dotted name of a layer that there is, `model.cam_layer` when none is given.
+
+    Raises:
+        UnknownNameError: `model` has no such layer; the message lists near names.
+        InputError: None is given, and `model` names none.
+    """
+    layers = [name for name, _ in model.named_modules() if name]
+    name = getattr(model, "cam_layer", None) if layer is None else layer
+    if name is None:
+        raise InputError(
+            f"name the layer to explain: {type(model).__name__} has no `cam_layer`"
+            f"{suggest('', layers)}"
+        )
+    if name not in layers:
+        raise unknown("layer", name, layers)
+    return name
+
+
+def checked_maps(name: str, output: object) -> Tensor:
+    """Give what a layer gave, if it is maps (N, K, h, w).
+
+    Raises:
+        InputError: It is something else.
+    """
+    if isinstance(output, Tensor) and output.dim() == 4 and output.is_floating_point():
+        return output
+    given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    raise InputError(
+        f"layer {name!r} gives {given}, not maps (N, K, h, w); choose a layer before the "
+        "pooling or the flattening of the head"
+    )
+
+
+def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (N, h, w) to (N, *size), bilinear."""
+    height, width = size
+    return nn.functional.interpolate(
+        maps[:, None], (height, width), mode="bilinear", align_corners=False
+    )[:, 0]
+
+
+def peak_of_one(heat: Tensor) -> Tensor:
+    """Divide each (H, W) of a batch by its greatest value; one that is zero stays zero."""
+    peak = heat.amax(dim=(1, 2), keepdim=True)
+    return heat / peak.clamp(min=torch.finfo(heat.dtype).tiny)
+
+
+def widened(values: Tensor) -> Tensor:
+    """Give 16-bit numbers as float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _as_list(labels: Any) -> list[Any] | None:
+    """Read several labels, None where it is one."""
+    if isinstance(labels, Tensor) or hasattr(labels, "ndim"):
+        return labels.tolist() if labels.ndim else None
+    return list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else None
+
+
+def _checked(label: Any, classes: int) -> int:
+    if isinstance(label, bool) or not hasattr(label, "__index__"):
+        raise InputError(f"a class is given by its number, from 0 to {classes - 1}, not {label!r}")
+    if not 0 <= label < classes:
+        raise InputError(f"no class {label}; there are {classes}, from 0 to {classes - 1}")
+    return int(label)
+
+
+def _broken(what: str) -> InputError:
+    return InputError(f"{what}: values that are not finite; the weights or the image are broken")
