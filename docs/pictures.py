@@ -6,6 +6,7 @@ from html import unescape
 from pathlib import Path
 
 from convatlas.analysis.block_chart import describe_blocks, draw_blocks
+from convatlas.analysis.block_studies import STUDIES
 from convatlas.analysis.blocks import find_block
 from convatlas.analysis.ledger import Claim, read_ledger
 from convatlas.analysis.network_chart import describe_network, draw_network
@@ -107,7 +108,18 @@ def pictures() -> dict[str, Picture]:
         found[f"{FOLDER}/{paper}.svg"] = _network(network)
     for paper, blocks in BLOCKS.items():
         found[f"{FOLDER}/{paper}_block.svg"] = _blocks(blocks)
+    found[f"{FOLDER}/googlenet_lecture.svg"] = (
+        lambda: describe_blocks(_lecture()),
+        lambda path: draw_blocks(_lecture(), path),
+    )
     return found
+
+
+@cache
+def _lecture() -> dict[str, Report]:
+    """Analyze the module that lectures take as their example."""
+    studies = {"Naive": "inception_module_naive", "With reductions": "inception_module"}
+    return {title: analyze(*STUDIES[name].build({})) for title, name in studies.items()}
 
 
 def is_current(path: Path, told: str) -> bool:

@@ -22,8 +22,8 @@ def labels(report: Report) -> list[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("lenet5", "alexnet_towers", "nin_cifar10", "vgg16", "googlenet", "inception_v4", "unet"),
-        *("resnet18", "squeezenet1_0", "densenet40_k12_cifar", "mobilenet_v1", "cnn_gap"),
+        *("lenet5", "alexnet_towers", "nin_cifar10", "vgg11", "googlenet", "unet"),
+        *("resnet18", "squeezenet1_0", "mobilenet_v1", "cnn_gap"),
     ],
 )
 def test_the_stages_add_up_to_the_network(name: str):
@@ -73,7 +73,8 @@ def test_the_skips_of_unet_lead_over_the_valley():
     stages = find_stages(report)
     skips = [(stages[a].label, stages[b].label) for a, b in find_skips(report, stages)]
     assert skips == [("enc1", "up4"), ("enc2", "up3"), ("enc3", "up2"), ("enc4", "up1")]
-    assert find_skips(analyze("vgg11"), find_stages(analyze("vgg11"))) == []
+    plain = analyze("alexnet")
+    assert find_skips(plain, find_stages(plain)) == []
 
 
 def test_any_module_has_stages():
