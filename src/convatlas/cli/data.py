@@ -60,7 +60,7 @@ def _print(found: "SourceCheck") -> None:
 
     click.echo(f"{found.title}: {len(found.classes)} classes")
     click.echo()
-    head = ("split", "images", "bad", "least size", "median", "largest", "modes")
+    head = ("split", "images", "bad", "least HxW", "median", "largest", "modes")
     rows = [_row(name, split) for name, split in found.splits.items()]
     print_table(head, rows, right=("images", "bad"))
     click.echo()
