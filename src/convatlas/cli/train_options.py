@@ -73,8 +73,9 @@ _COMPUTING = (
 _BEGINNING = (
     click.option(
         "--weights",
-        metavar="PATH",
-        help="Begin with these: a run folder, a weights file of ours or of another library.",
+        metavar="WEIGHTS",
+        help="Begin with these: a run folder, a weights file of ours or of another library, or the "
+        "name of published ones.",
     ),
     click.option(
         "--freeze",

@@ -33,7 +33,8 @@ class Start:
     """What a network begins with, and which of it may change.
 
     Attributes:
-        weights: What `convatlas.create` takes: a file, a run folder; None: fresh ones.
+        weights: What `convatlas.weights.opening.open_model` takes: a run folder, a file, the name
+            of published ones; None: fresh ones.
         freeze: Layers that stay as they are, by dotted name, with all that is in them.
         layer_decay: Each stage learns at this many times the rate of the one behind it; the head
             at the full rate.
