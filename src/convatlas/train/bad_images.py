@@ -20,8 +20,7 @@ class BadImages:
 
     def __init__(self, path: Path, progress: Progress) -> None:
         self.path, self.progress = path, progress
-        self._lines: set[str] = set()
-        self._size = 0  # of the file, when its lines were read
+        self._lines: set[str] | None = None
         self._count = 0
 
     def __call__(self, name: str, reason: str) -> None:
@@ -39,8 +38,10 @@ class BadImages:
             self.progress(Notice(f"there are more bad images: see {self.path}"))
         line = "\t".join(" ".join(text.split()) for text in (name, reason))
         try:
-            self._read()
+            if self._lines is None:
+                self._lines = _lines(self.path)
             if line not in self._lines:
+                self._lines.add(line)
                 with self.path.open("a", encoding="utf-8") as file:
                     file.write(f"{line}\n")
         except OSError as error:
@@ -75,9 +76,8 @@ class SharedBadImages:
                 for name, reason in part:
                     self.tell(name, reason)
 
-    def _read(self) -> None:
-        """Read the lines that are there: of an earlier process, or of one beside this one."""
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size != self._size:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
-            self._lines, self._size = set(text.splitlines()), size
+
+def _lines(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    return set(path.read_text(encoding="utf-8", errors="replace").splitlines())
