@@ -44,7 +44,7 @@ def ledger(folder: Path, value: int, rest: str = "") -> Path:
 def test_list_names_every_network(one_paper: Path, capsys: pytest.CaptureFixture[str]):
     assert code_of("list") == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["name", "year", "params", "MACs", "input", "paper"]
+    assert head.split() == ["name", "year", "params", "MACs", "input", "weights", "paper"]
     assert [line.split()[0] for line in lines[:-1]] == catalog.variants()
     words = ["lenet5", "1998", "60,000", "325,680", "1x32x32"]
     assert lines[0].split()[:5] == words
