@@ -6,12 +6,6 @@ from typing import NamedTuple
 
 from convatlas.data.card import DataCard
 
-_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
-_CITATION = (
-    "A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. "
-    "Technical report, University of Toronto, 2009"
-)
-
 _FINE_CLASSES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
 camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
@@ -78,32 +72,35 @@ class CifarSource:
     label_key: bytes
 
 
+def _card(
+    name: str, title: str, classes: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> DataCard:
+    """Describe a set; mean and std are those of the training images, as commonly published."""
+    return DataCard(
+        name=name,
+        title=title,
+        classes=tuple(classes.split()),
+        channels=3,
+        image_size=(32, 32),
+        mean=mean,
+        std=std,
+        interpolation="bilinear",
+        citation="A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. "
+        "Technical report, University of Toronto, 2009",
+        licence="none stated",
+        url="https://www.cs.toronto.edu/~kriz/cifar.html",
+    )
+
+
 # sha256 of the archives: tensorflow/datasets, url_checksums; of the binary files: red-data-tools,
 # red-datasets; md5 of the Python files: pytorch/vision, datasets/cifar.py
 CIFAR10 = CifarSource(
-    DataCard(
-        name="cifar10",
-        title="CIFAR-10",
-        classes=(
-            "airplane",
-            "automobile",
-            "bird",
-            "cat",
-            "deer",
-            "dog",
-            "frog",
-            "horse",
-            "ship",
-            "truck",
-        ),
-        channels=3,
-        image_size=(32, 32),
-        mean=(0.4914, 0.4822, 0.4465),  # of the training images, as commonly published
+    _card(
+        "cifar10",
+        "CIFAR-10",
+        "airplane automobile bird cat deer dog frog horse ship truck",
+        mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
-        interpolation="bilinear",
-        citation=_CITATION,
-        licence="none stated",
-        url=_URL,
     ),
     CifarVersion("cifar-10-batches-bin", "cifar-10-binary.tar.gz", ".bin"),
     CifarVersion("cifar-10-batches-py", "cifar-10-python.tar.gz", ""),
@@ -147,18 +144,12 @@ CIFAR10 = CifarSource(
 )
 
 CIFAR100 = CifarSource(
-    DataCard(
-        name="cifar100",
-        title="CIFAR-100",
-        classes=tuple(_FINE_CLASSES.split()),
-        channels=3,
-        image_size=(32, 32),
-        mean=(0.5071, 0.4865, 0.4409),  # of the training images, as commonly published
+    _card(
+        "cifar100",
+        "CIFAR-100",
+        _FINE_CLASSES,
+        mean=(0.5071, 0.4865, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
-        interpolation="bilinear",
-        citation=_CITATION,
-        licence="none stated",
-        url=_URL,
     ),
     CifarVersion("cifar-100-binary", "cifar-100-binary.tar.gz", ".bin"),
     CifarVersion("cifar-100-python", "cifar-100-python.tar.gz", ""),
