@@ -68,6 +68,31 @@ def test_several_images_make_pictures_in_a_folder(
     assert all(Path(facts["file"]).is_file() for facts in told)
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("saliency", {}),
+        ("smoothgrad", {"samples": 2, "noise": 0.1, "seed": 3}),
+        ("integrated", {"steps": 4}),
+        ("guided", {}),
+        ("deconvnet", {}),
+        ("occlusion", {"size": 4, "stride": 2}),
+    ],
+)
+def test_a_method_draws_with_its_options(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path, method: str, options: dict
+) -> None:
+    out = tmp_path / "picture.png"
+    given = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
+    args = ["--label", "3", "--out", out, "--json"]
+    ended = call("visualize", method, run_folder, pictures[0], *given, *args)
+    assert json.loads(ended.out).items() >= {"method": method, "label": 3, **options}.items()
+    with Image.open(out) as drawn:
+        colours = drawn.convert("RGB").getcolors(maxcolors=10**6)
+    assert colours is not None
+    assert len(colours) > 100
+
+
 def test_a_name_takes_its_weights(
     call, run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -81,6 +106,9 @@ def test_a_name_takes_its_weights(
     ("args", "message"),
     [
         (["gradcamm", "MODEL", "IMAGE"], "no method named 'gradcamm'; did you mean: gradcam?"),
+        (["gradcam", "MODEL", "IMAGE", "--steps", "3"], "gradcam takes no --steps; it takes"),
+        (["occlusion", "MODEL", "IMAGE", "--size", "9"], "a square of 9 pixels does not fit"),
+        (["integrated", "MODEL", "IMAGE", "--steps", "0"], "at least 1 step"),
         (["gradcam", "MODEL"], "gradcam needs an image"),
         (["gradcam", "MODEL", "IMAGE", "IMAGE", "--out", "x.png"], "--out is a folder, not x.png"),
         (["gradcam", "MODEL", "IMAGE", "--weights-from", "timm"], "there are none"),

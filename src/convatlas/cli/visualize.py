@@ -20,6 +20,54 @@ METHODS = {
         "grad_cam:grad_cam",
         options=("label", "layer"),
     ),
+    "saliency": Method(
+        "Saliency",
+        "which pixels change the class score most (Simonyan et al. 2013)",
+        "attributions",
+        "saliency:saliency",
+        kind="pixels",
+        options=("label",),
+    ),
+    "smoothgrad": Method(
+        "SmoothGrad",
+        "saliency, averaged over noisy copies (Smilkov et al. 2017)",
+        "attributions",
+        "smooth_grad:smooth_grad",
+        kind="pixels",
+        options=("label", "samples", "noise", "seed"),
+    ),
+    "integrated": Method(
+        "Integrated gradients",
+        "the class score shared out among the pixels (Sundararajan et al. 2017)",
+        "attributions",
+        "integrated_gradients:integrated_gradients",
+        kind="signed",
+        options=("label", "steps"),
+    ),
+    "guided": Method(
+        "Guided backpropagation",
+        "what excites the class score (Springenberg et al. 2014)",
+        "attributions",
+        "guided_backprop:guided_backprop",
+        kind="signed",
+        options=("label",),
+    ),
+    "deconvnet": Method(
+        "Deconvnet",
+        "the class score projected back to the pixels (Zeiler, Fergus 2013)",
+        "attributions",
+        "deconvnet:deconvnet",
+        kind="signed",
+        options=("label",),
+    ),
+    "occlusion": Method(
+        "Occlusion",
+        "how the score drops where a square is hidden (Zeiler, Fergus 2013)",
+        "attributions",
+        "occlusion:occlusion",
+        kind="signed",
+        options=("label", "size", "stride"),
+    ),
 }
 
 
@@ -44,6 +92,12 @@ def _method_list() -> str:
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
 @click.option("--layer", help="Whose maps to take; by default the last before the pooling.")
 @click.option("--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one.")
+@click.option("--samples", type=int, help="smoothgrad: noisy copies of an image; 50.")
+@click.option("--noise", type=float, help="smoothgrad: a share of the image's range; 0.15.")
+@click.option("--seed", type=int, help="Of what is drawn at random; 0.")
+@click.option("--steps", type=int, help="integrated: of the integral; 64.")
+@click.option("--size", type=int, help="occlusion: side of the square, pixels; a quarter.")
+@click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -86,7 +86,12 @@ def scores_of(model: nn.Module, images: Tensor, labels: Labels = None) -> tuple[
 
 
 def input_gradients(
-    model: nn.Module, images: Tensor, labels: Labels = None, *, probability: bool = False
+    model: nn.Module,
+    images: Tensor,
+    labels: Labels = None,
+    *,
+    probability: bool = False,
+    within: contextlib.AbstractContextManager[object] | None = None,
 ) -> Tensor:
     """Differentiate the score of each image's class with respect to its pixels.
 
@@ -95,6 +100,7 @@ def input_gradients(
         images: (N, C, H, W), preprocessed.
         labels: Classes to explain; the top class of each image when not given.
         probability: Differentiate the probability (softmax) and not the logit.
+        within: What the network runs in, such as another rule of how gradients pass.
 
     Returns:
         (N, C, H, W), float32, or float64 where the network is.
@@ -105,7 +111,8 @@ def input_gradients(
     """
     with explaining(model):
         inputs = prepared(model, images).requires_grad_()
-        logits = model(inputs.clone())
+        with within or contextlib.nullcontext():
+            logits = model(inputs.clone())
         chosen = chosen_labels(logits, labels)
         scores = class_scores(logits.softmax(dim=1) if probability else logits, chosen)
     return gradient_of(scores, inputs, "the image")
@@ -164,7 +171,8 @@ def gradient_of(scores: Tensor, source: Tensor, what: str) -> Tensor:
     gradient = None
     if scores.requires_grad:
         ones = torch.ones_like(scores)
-        gradient = torch.autograd.grad(scores, source, ones, allow_unused=True)[0]
+        with torch.inference_mode(False):  # a rule of its own may build a graph on the way back
+            gradient = torch.autograd.grad(scores, source, ones, allow_unused=True)[0]
     if gradient is None:
         raise InputError(f"the class score does not depend on {what}")
     if not torch.isfinite(gradient).all():
