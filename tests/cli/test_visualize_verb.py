@@ -71,6 +71,10 @@ def test_several_images_make_pictures_in_a_folder(
 @pytest.mark.parametrize(
     ("method", "options"),
     [
+        ("gradcam++", {}),
+        ("scorecam", {"layer": "stages.stage3"}),
+        ("cam", {}),
+        ("guided-gradcam", {}),
         ("saliency", {}),
         ("smoothgrad", {"samples": 2, "noise": 0.1, "seed": 3}),
         ("integrated", {"steps": 4}),
@@ -105,7 +109,7 @@ def test_a_name_takes_its_weights(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["gradcamm", "MODEL", "IMAGE"], "no method named 'gradcamm'; did you mean: gradcam?"),
+        (["gradcamm", "MODEL", "IMAGE"], "no method named 'gradcamm'; did you mean: gradcam"),
         (["gradcam", "MODEL", "IMAGE", "--steps", "3"], "gradcam takes no --steps; it takes"),
         (["occlusion", "MODEL", "IMAGE", "--size", "9"], "a square of 9 pixels does not fit"),
         (["integrated", "MODEL", "IMAGE", "--steps", "0"], "at least 1 step"),

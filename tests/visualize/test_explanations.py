@@ -7,17 +7,25 @@ import torch
 from explained_nets import Written, assert_same, images, state_of
 
 from convatlas.errors import InputError
+from convatlas.visualize.cam import cam
 from convatlas.visualize.deconvnet import deconvnet
 from convatlas.visualize.grad_cam import grad_cam
+from convatlas.visualize.grad_cam_plus_plus import grad_cam_plus_plus
 from convatlas.visualize.guided_backprop import guided_backprop
+from convatlas.visualize.guided_grad_cam import guided_grad_cam
 from convatlas.visualize.integrated_gradients import integrated_gradients
 from convatlas.visualize.occlusion import occlusion
 from convatlas.visualize.saliency import saliency
+from convatlas.visualize.score_cam import score_cam
 from convatlas.visualize.smooth_grad import smooth_grad
 
 LAYER = "acts.1"
 METHODS = {
     "grad_cam": partial(grad_cam, layer=LAYER),
+    "cam": partial(cam, layer=LAYER),
+    "grad_cam_plus_plus": partial(grad_cam_plus_plus, layer=LAYER),
+    "score_cam": partial(score_cam, layer=LAYER),
+    "guided_grad_cam": partial(guided_grad_cam, layer=LAYER),
     "saliency": saliency,
     "smooth_grad": partial(smooth_grad, samples=2, noise=0.0),
     "integrated_gradients": partial(integrated_gradients, steps=3),

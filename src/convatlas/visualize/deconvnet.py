@@ -16,9 +16,9 @@ from convatlas.errors import InputError
 from convatlas.visualize.backward_rules import ruled
 from convatlas.visualize.scores import (
     Labels,
-    checked_maps,
     explaining,
     gradient_of,
+    held_maps,
     input_gradients,
     layer_name,
     prepared,
@@ -62,31 +62,20 @@ def deconvnet_map(model: nn.Module, images: Tensor, layer: str, index: int) -> T
         InputError: No such map; a layer that gives no maps or runs more than once.
     """
     name = layer_name(model, layer)
-    found: list[Tensor] = []
-
-    def hold(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        found.append(checked_maps(name, output))
-        return found[-1].clone()  # what follows may change it in place
-
-    hook = model.get_submodule(name).register_forward_hook(hold)
-    try:
-        with explaining(model):
-            inputs = prepared(model, images).requires_grad_()
-            with ruled(model, "deconvnet", skip_norm=True):
-                model(inputs.clone())
-            strongest = _strongest(name, found, index)
-    finally:
-        hook.remove()
+    with explaining(model):
+        inputs = prepared(model, images).requires_grad_()
+        rules = ruled(model, "deconvnet", skip_norm=True)
+        with held_maps(model, name, lambda maps: maps) as found, rules:
+            model(inputs.clone())
+        strongest = _strongest(name, found[0], index)
     # the rule is homogeneous, so the strength may be multiplied in at the end
     strength = strongest.detach().clamp(min=0).view(-1, 1, 1, 1)
     return gradient_of(strongest, inputs, "the image") * strength
 
 
-def _strongest(name: str, found: list[Tensor], index: int) -> Tensor:
+def _strongest(name: str, maps: Tensor, index: int) -> Tensor:
     """Give the greatest value of one map of each image, (N,)."""
-    if len(found) != 1:
-        raise InputError(f"layer {name!r} ran {len(found)} times for one image, not once")
-    count = found[0].shape[1]
+    count = maps.shape[1]
     if not 0 <= index < count:
         raise InputError(f"no map {index} in layer {name!r}; it has {count}, from 0")
-    return found[0][:, index].flatten(1).amax(dim=1)
+    return maps[:, index].flatten(1).amax(dim=1)

@@ -5,7 +5,7 @@ its image, so its gradient says little (Simonyan, Vedaldi, Zisserman 2013, secti
 """
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import torch
@@ -137,18 +137,50 @@ def maps_and_gradients(
         InputError: What `input_gradients` refuses; a layer without maps, or one that runs twice.
     """
     name = layer_name(model, layer)
+    with explaining(model):
+        with held_maps(model, name, lambda maps: maps.detach().requires_grad_()) as found:
+            logits = model(prepared(model, images))
+        scores = class_scores(logits, chosen_labels(logits, labels))
+    gradients = gradient_of(scores, found[0], f"the maps of layer {name!r}")
+    if not torch.isfinite(found[0]).all():
+        raise _broken(f"the maps of layer {name!r}")
+    return widened(found[0].detach()), gradients
+
+
+@torch.no_grad()
+def maps_and_logits(
+    model: nn.Module, images: Tensor, layer: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Give the maps of a layer, (N, K, h, w), and the logits, (N, classes), without a graph.
+
+    The logits are in the number type of the network. Arguments and errors are those of
+    `maps_and_gradients`.
+    """
+    name = layer_name(model, layer)
+    with eval_mode(model), held_maps(model, name, Tensor.detach) as found:
+        logits = model(prepared(model, images))
+    return widened(found[0]), logits
+
+
+@contextlib.contextmanager
+def held_maps(
+    model: nn.Module, name: str, keep: Callable[[Tensor], Tensor]
+) -> Generator[list[Tensor]]:
+    """Hold what `keep` makes of the maps of a layer while `model` runs once.
+
+    Raises:
+        InputError: The layer gives no maps, or did not run once.
+    """
     found: list[Tensor] = []
 
     def hold(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        found.append(checked_maps(name, output).detach().requires_grad_())
+        found.append(keep(checked_maps(name, output)))
         # what follows works on a copy: an activation in place would change the maps held here
         return found[-1].clone()
 
     hook = model.get_submodule(name).register_forward_hook(hold)
     try:
-        with explaining(model):
-            logits = model(prepared(model, images))
-            scores = class_scores(logits, chosen_labels(logits, labels))
+        yield found
     finally:
         hook.remove()
     if len(found) != 1:
@@ -156,10 +188,6 @@ def maps_and_gradients(
             f"layer {name!r} ran {len(found)} times for one image; its maps are one thing only in "
             "a layer that runs once"
         )
-    gradients = gradient_of(scores, found[0], f"the maps of layer {name!r}")
-    if not torch.isfinite(found[0]).all():
-        raise _broken(f"the maps of layer {name!r}")
-    return widened(found[0].detach()), gradients
 
 
 def gradient_of(scores: Tensor, source: Tensor, what: str) -> Tensor:
