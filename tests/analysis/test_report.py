@@ -12,7 +12,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 import convatlas as ca
-from convatlas.analysis.report import Report, analyze_name, find_layer
+from convatlas.analysis.finding import find_layer
+from convatlas.analysis.report import Report, analyze_name
 from convatlas.analysis.subjects import Subjects
 from convatlas.catalog import build_meta
 from convatlas.errors import InputError

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from convatlas.architectures.resnet import BasicBlock, Bottleneck, ZeroPadShortcut, parse
 from convatlas.catalog import build, build_meta, find, variants
 from convatlas.errors import InputError
+from convatlas.weights.convert import convert
 
 # (name, shortcut option): parameters and multiply-adds of independent builds; the paper prints
 # 1.8, 3.6, 3.8, 7.6 and 11.3 billion (Table 1), 0.27M ... 19.4M (Table 6)
@@ -316,29 +317,6 @@ def published_logits(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     return F.linear(x.mean((2, 3)), weights["linear.weight"], weights["linear.bias"])
 
 
-def append_zero_channels(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Renumber the channels of the residual stream so that all zero channels come last.
-
-    The same function: only the order of the channels between blocks changes.
-    """
-    weights, order = dict(weights), torch.arange(16)
-    for stage in (1, 2, 3):
-        before = order
-        if stage > 1:
-            added = len(order) // 2
-            front, end = torch.arange(added), torch.arange(3 * added, 4 * added)
-            order = torch.cat([order + added, front, end])
-        for i in range(3):
-            name = f"layer{stage}.{i}"
-            entering = before if i == 0 else order
-            weights[f"{name}.conv1.weight"] = weights[f"{name}.conv1.weight"][:, entering]
-            weights[f"{name}.conv2.weight"] = weights[f"{name}.conv2.weight"][order]
-            for key in ("weight", "bias", "running_mean", "running_var"):
-                weights[f"{name}.bn2.{key}"] = weights[f"{name}.bn2.{key}"][order]
-    weights["linear.weight"] = weights["linear.weight"][:, order]
-    return weights
-
-
 @pytest.fixture(scope="module")
 def published(data_root) -> dict[str, Tensor]:
     arrays = np.load(data_root / "weights" / "resnet-cifar10" / "resnet20-12fca82f.npz")
@@ -358,13 +336,7 @@ def cifar(data_root) -> tuple[Tensor, Tensor]:
 @pytest.fixture(scope="module")
 def trained(published) -> nn.Module:
     model = build("resnet20_cifar")
-    ours = model.state_dict()
-    kept = {k: v for k, v in ours.items() if not k.endswith("num_batches_tracked")}
-    theirs = append_zero_channels(published)
-    theirs = {k: v for k, v in theirs.items() if not k.endswith("num_batches_tracked")}
-    assert len(kept) == len(theirs)
-    ours.update(zip(kept, theirs.values(), strict=True))
-    model.load_state_dict(ours)
+    model.load_state_dict(convert(published, "resnet20_cifar", "akamaster"))
     return model.eval()
 
 

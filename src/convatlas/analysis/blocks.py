@@ -11,9 +11,10 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
+from convatlas.analysis.finding import find_layer
 from convatlas.analysis.meta import images
 from convatlas.analysis.record import LayerRecord
-from convatlas.analysis.report import Report, find_layer, size_text
+from convatlas.analysis.report import Report, size_text
 from convatlas.analysis.trace import trace
 from convatlas.errors import InputError
 

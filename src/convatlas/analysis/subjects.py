@@ -10,9 +10,10 @@ from torch import nn
 
 from convatlas import catalog
 from convatlas.analysis.block_studies import STUDIES
+from convatlas.analysis.finding import find_layer
 from convatlas.analysis.meta import build_on_meta
 from convatlas.analysis.record import LayerRecord
-from convatlas.analysis.report import Report, find_layer
+from convatlas.analysis.report import Report
 from convatlas.analysis.spellings import is_known
 from convatlas.analysis.trace import trace
 from convatlas.errors import UnknownNameError, UserError
