@@ -4,8 +4,8 @@ Run: python benchmarks/segmentation.py --isbi FOLDER --nuclei FOLDER [--seeds 1]
 
 FOLDER holds images/ and masks/: 20 slices of the stack of the ISBI 2012 challenge, 48 images of
 nuclei of the Data Science Bowl 2018. Four fifths are learnt from; what is validated and what is
-tested, together a fifth, is held out, and chooses nothing. A killed run goes on where it was. The
-result is a file in benchmarks/results/, and with --images a picture of each data set.
+tested, together a fifth, is held out. A killed run goes on where it was. The result is a file in
+benchmarks/results/, and with --images a picture of each data set.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def measure(name: str, source: str, settings: tuple, args: argparse.Namespace) -
     unseen = held_out(opened)
     each = [_evaluated(run.folder, unseen) for run in result.runs]
     if args.images is not None:
-        draw(result.runs[0].folder, unseen, args.images / f"segment-{name}.png")
+        draw(result.runs[0].folder, unseen, args.images / f"segment-{name}.jpg")
     return {
         "data": name,
         "images": {"train": len(opened.train), "held_out": len(unseen)},
@@ -105,7 +105,7 @@ def _seconds(folder: Path) -> float:
 
 
 def held_out(source: SegmentationSource) -> SegmentationSplit:
-    """Give the images that no weight has seen: nothing of these runs is chosen by either part."""
+    """Give the images that no weight has seen: of the validation and of the test split."""
     return SegmentationSplit([*source.val.pairs, *source.test.pairs], source.card.classes)
 
 
@@ -178,7 +178,7 @@ def draw(folder: Path, split: SegmentationSplit, path: Path, count: int = 2) -> 
         )
         rows.append(side_by_side([_sized(picture) for picture in shown]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _stacked(rows).save(path)
+    _stacked(rows).save(path, quality=88)
 
 
 def _visible(image: Image.Image) -> Image.Image:
