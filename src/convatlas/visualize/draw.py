@@ -1,8 +1,5 @@
 """Pictures of heat maps: colours, overlays and figures, drawn with Pillow alone."""
 
-import contextlib
-import unicodedata
-from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -11,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from convatlas.errors import InputError
+from convatlas.visualize.lettering import PAPER, QUIET, heading, set_heading
 
 # Nine equidistant values of the "inferno" map (van der Walt and Smith 2015, public domain). Its
 # lightness grows evenly, so it reads the same in grey and for every form of colour blindness.
@@ -27,13 +25,7 @@ _BAR = 22  # width of the colour bar
 _LEAST_BAR = 140  # its height beside a flat picture
 _LEAST_COLUMN = 180  # of a picture and its caption
 _LEAST_WIDTH = 560  # of the heading above a narrow picture
-# Pillow brings a font with the letters of English; these are looked for where systems keep theirs
-_FONTS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf")
-_NO_CHARACTER = "\uffff"  # fonts draw it as they draw every character that they lack
-_INK, _QUIET, _PAPER = (28, 30, 34), (104, 108, 116), (255, 255, 255)
 
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 HeatKind = Literal["evidence", "pixels", "signed"]
 _CAPTIONS = {
     "evidence": "evidence for the class",
@@ -125,18 +117,15 @@ def figure(
     column = max(panel.width, _LEAST_COLUMN) + _GAP
     content = max(2 * column + _BAR + 44, _LEAST_WIDTH)
     bar = max(panel.height, _LEAST_BAR)
-    heading = _heading(title, subtitle, content)
-    top = _MARGIN + sum(height for *_, height in heading) + 46
-    canvas = Image.new("RGB", (content + 2 * _MARGIN, top + bar + _MARGIN), _PAPER)
+    lines = heading(title, subtitle, content)
+    top = _MARGIN + sum(line.height for line in lines) + 46
+    canvas = Image.new("RGB", (content + 2 * _MARGIN, top + bar + _MARGIN), PAPER)
     pen = ImageDraw.Draw(canvas)
-    y = _MARGIN
-    for line, font, colour, height in heading:
-        pen.text((_MARGIN, y), line, fill=colour, font=font)
-        y += height
+    set_heading(pen, lines, (_MARGIN, _MARGIN))
     seen = f"input, {image.width} x {image.height}"
     x = _MARGIN
     for picture, caption in ((panel, seen), (_heat_picture(panel, heat, kind), _CAPTIONS[kind])):
-        pen.text((x, top - 12), caption, fill=_QUIET, font=ImageFont.load_default(17), anchor="ls")
+        pen.text((x, top - 12), caption, fill=QUIET, font=ImageFont.load_default(17), anchor="ls")
         canvas.paste(picture, (x, top))
         x += column
     _colour_bar(canvas, (x, top), bar, signed=kind == "signed")
@@ -152,68 +141,6 @@ def _heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Ima
     return rgb.resize(panel.size, way)
 
 
-def _heading(
-    title: str, subtitle: str, width: int
-) -> list[tuple[str, Font, tuple[int, int, int], int]]:
-    """Give each line of the heading with its font, colour and height."""
-    lines: list[tuple[str, Font, tuple[int, int, int], int]] = []
-    for text, size, colour, height in ((title, 28, _INK, 38), (subtitle, 19, _QUIET, 28)):
-        font = _font_for(text, size)
-        shown = _wrapped(_legible(text, font), font, width)
-        lines += [(line, font, colour, height) for line in shown]
-    return lines
-
-
-def _wrapped(text: str, font: Font, width: int) -> list[str]:
-    """Break `text` into lines of at most `width` pixels: between words, or inside a long one."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-            continue
-        while font.getlength(word) > width and len(word) > 1:
-            fits = (n for n in range(len(word) - 1, 0, -1) if font.getlength(word[:n]) <= width)
-            cut = next(fits, 1)
-            lines.append(word[:cut])
-            word = word[cut:]
-        lines.append(word)
-    return lines
-
-
-def _font_for(text: str, size: int) -> Font:
-    """Give Pillow's own font, or where it lacks letters of `text` the font that lacks fewest."""
-    letters = set(text)
-    return min(_fonts(size), key=lambda font: sum(not _has(font, letter) for letter in letters))
-
-
-@cache
-def _fonts(size: int) -> list[Font]:
-    fonts: list[Font] = [ImageFont.load_default(size)]
-    for name in _FONTS:
-        with contextlib.suppress(OSError):  # not on this machine
-            fonts.append(ImageFont.truetype(name, size))
-    return fonts
-
-
-def _has(font: Font, letter: str) -> bool:
-    return letter.isspace() or _drawn(font, letter) != _drawn(font, _NO_CHARACTER)
-
-
-def _drawn(font: Font, letter: str) -> bytes:
-    canvas = Image.new("L", (64, 64))
-    ImageDraw.Draw(canvas).text((8, 8), letter, fill=255, font=font)
-    return canvas.tobytes()
-
-
-def _legible(text: str, font: Font) -> str:
-    """Leave out the accents that no font of this machine has."""
-    found = []
-    for letter in text:
-        parts = (part for part in unicodedata.normalize("NFKD", letter) if _has(font, part))
-        found.append(letter if _has(font, letter) else "".join(parts) or letter)
-    return "".join(found)
-
-
 def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int, *, signed: bool) -> None:
     """Draw the colours from 1 (top) to 0, or to -1, and name their values."""
     low, table = (-1.0, signed_colours) if signed else (0.0, colours)
@@ -223,11 +150,11 @@ def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int, *, si
     x, top = corner
     for value in np.linspace(low, 1.0, 5):
         y = top + round((1 - value) / (1 - low) * (height - 1))
-        pen.line((x + _BAR, y, x + _BAR + 5, y), fill=_QUIET)
+        pen.line((x + _BAR, y, x + _BAR + 5, y), fill=QUIET)
         pen.text(
             (x + _BAR + 10, y),
             f"{value:g}",
-            fill=_QUIET,
+            fill=QUIET,
             font=ImageFont.load_default(15),
             anchor="lm",
         )
