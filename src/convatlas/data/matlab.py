@@ -73,9 +73,9 @@ def _array(data: bytes) -> tuple[str, Any]:
     if not data:
         return "", np.zeros(0)
     parts = _elements(data)
-    kind = next(parts)[1][0]
-    shape = np.frombuffer(next(parts)[1], "<i4")
-    name = next(parts)[1].decode()
+    kind = _next(parts)[0]
+    shape = np.frombuffer(_next(parts), "<i4")
+    name = _next(parts).decode()
     if kind == _STRUCT:
         return name, _structures(parts, int(np.prod(shape)))
     number, content = next(parts, (1, b""))
@@ -85,9 +85,18 @@ def _array(data: bytes) -> tuple[str, Any]:
 
 
 def _structures(parts: Iterator[tuple[int, bytes]], count: int) -> list[dict[str, Any]]:
-    (width,) = struct.unpack("<i", next(parts)[1])
-    names = next(parts)[1]
+    (width,) = struct.unpack("<i", _next(parts))
+    names = _next(parts)
     fields = [
         names[i : i + width].partition(b"\0")[0].decode() for i in range(0, len(names), width)
     ]
-    return [{field: _array(next(parts)[1])[1] for field in fields} for _ in range(count)]
+    if not fields:
+        raise ValueError("a structure has no fields")
+    return [{field: _array(_next(parts))[1] for field in fields} for _ in range(count)]
+
+
+def _next(parts: Iterator[tuple[int, bytes]]) -> bytes:
+    found = next(parts, None)
+    if found is None:
+        raise ValueError("a part of an array is missing")
+    return found[1]
