@@ -84,8 +84,10 @@ def measured(
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    head = ("network", "image", *("predicted", "measured", "answering"), *("predicted", "measured"))
-    lines = [f"| {' | '.join((*head, 'training'))} |", f"|{'---|' * (len(head) + 1)}"]
+    head = ["network", "image"]
+    for what in ("answering", "training"):
+        head += [f"{what}, predicted", "measured", "off by"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in rows:
         cells = [f"`{row['network']}`", size_text(row["input_shape"])]
         for what in ("inference", "training"):
