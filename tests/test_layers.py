@@ -14,11 +14,18 @@ from convatlas.layers import (
     Classifier,
     ConvNorm,
     LocalResponseNorm,
+    caffe_xavier_,
     check_images,
     check_map,
+    draw_layers,
+    drawn_once,
+    fill_bias_,
+    he_fan_in_,
     he_normal_,
     image_sides,
+    make_chain,
     map_side,
+    truncated_normal_,
 )
 
 
@@ -168,3 +175,64 @@ def test_image_sides_are_the_ends_of_what_gives_a_side(layers, side):
     assert least <= largest
     assert {map_side(image, layers) for image in {least, (least + largest) // 2, largest}} == {side}
     assert map_side(least - 1, layers) < side < map_side(largest + 1, layers)
+
+
+def test_a_chain_leaves_out_what_is_none():
+    chain = make_chain(first=nn.ReLU(), norm=None, last=nn.Flatten())
+    assert [name for name, _ in chain.named_children()] == ["first", "last"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "std", "largest"),
+    [
+        # a normal distribution cut at two standard deviations keeps 0.7737 of its variance
+        (lambda layer: truncated_normal_(layer, 0.1), 0.1 * math.sqrt(0.7737), 0.2),
+        (caffe_xavier_, math.sqrt(1 / 1152), math.sqrt(3 / 1152)),
+        (he_fan_in_, math.sqrt(2 / 1152), math.inf),
+        (he_normal_, math.sqrt(2 / 2304), math.inf),
+    ],
+    ids=["truncated", "caffe", "he_fan_in", "he_fan_out"],
+)
+def test_draws_have_the_spread_that_their_papers_say(draw, std, largest):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(128, 256, 3)
+    draw(layer)
+    error = 4 / math.sqrt(2 * layer.weight.numel())  # four standard errors
+    assert layer.weight.std().item() == pytest.approx(std, rel=error)
+    assert abs(layer.weight.mean().item()) < 4 * std / math.sqrt(layer.weight.numel())
+    assert layer.weight.abs().max().item() <= largest * (1 + 1e-6)
+
+
+def test_biases_start_from_one_value_where_there_are_any():
+    layer, without = nn.Conv2d(2, 3, 1), nn.Conv2d(2, 3, 1, bias=False)
+    fill_bias_(layer, 0.2)
+    fill_bias_(without, 0.2)
+    assert (layer.bias == 0.2).all()
+
+
+class Small(nn.Module):
+    drawn = 0
+
+    @drawn_once
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3, width, 3)
+        self.head = Classifier(width, 5)
+
+    def reset_parameters(self) -> None:
+        self.drawn += 1
+        draw_layers(self, he_normal_)
+
+
+def test_a_network_is_drawn_once_by_its_own_rule():
+    torch.manual_seed(0)
+    net = Small(width=4)
+    assert net.drawn == 1
+    torch.manual_seed(0)
+    expected = nn.Conv2d(3, 4, 3, bias=False)  # takes random numbers too
+    torch.manual_seed(0)
+    he_normal_(expected)
+    assert torch.equal(net.stem.conv.weight, expected.weight)
+    assert (net.stem.norm.weight == 1).all()
+    assert not net.head.fc.bias.any()
+    assert Small.__init__.__name__ == "__init__"
