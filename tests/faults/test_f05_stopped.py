@@ -19,7 +19,7 @@ STOPPED = 75
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@rounds(2, 10)
+@rounds(1, 10)
 def test_stopped_at_random(runs, undisturbed, tmp_path, workers, seed):
     draw = random.Random(seed)
     options = {"options": RunOptions(workers=workers)}

@@ -82,7 +82,7 @@ def test_a_picture_that_hangs_is_named(pictures, tmp_path, monkeypatch, seed):
     assert multiprocessing.active_children() == []
 
 
-@rounds(2, 10)
+@rounds(1, 10)
 def test_none_outlives_a_killed_run(runs, tmp_path, seed):
     process = runs.begin(tmp_path, options=RunOptions(workers=3), epochs=100)
     runs.wait_for_checkpoint(tmp_path, process)

@@ -26,7 +26,7 @@ def test_passes_become_smaller_until_they_fit(runs, tmp_path, seed):
     assert content["finished"]
 
 
-@rounds(1, 3)
+@rounds(0, 3)
 def test_one_image_that_is_too_much_is_one_line(runs, tmp_path, seed):
     prepare = functools.partial(limit_memory, seed)
     process = runs.begin(tmp_path, prepare, NAME, **SETTINGS)

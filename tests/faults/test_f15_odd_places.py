@@ -64,15 +64,10 @@ PLACES = {
     "no asserts": {"PYTHONOPTIMIZE": "2"},
     "no home": {"HOME": "/nowhere", "XDG_CACHE_HOME": "/nowhere", "TERM": "dumb"},
 }
-# without that for which Python compiles all modules anew
-AT_ONCE = {**PLACES["no locale"], **PLACES["no home"]}
 
 
-@pytest.mark.parametrize(
-    "place",
-    [AT_ONCE, *(pytest.param(place, marks=pytest.mark.slow) for place in PLACES.values())],
-    ids=["no locale, no home", *PLACES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_the_command_works_in_odd_places(pictures, undisturbed, tmp_path, place):
     words = ["train", "lenet5_modern", "--data", pictures, "--recipe", "digits", "--epochs", "4"]
     done = subprocess.run(
