@@ -61,7 +61,7 @@ def test_integrated_gradients_share_out_the_change_of_the_score(seed: int, tanh:
     network, x = small_network(seed), images(2, seed=seed + 1)
     if tanh:  # smooth: the midpoint rule is nearly exact
         network[1] = network[4] = nn.Tanh()
-    shares = integrated_gradients(network, x, 1, steps=128).sum(dim=(1, 2, 3))
+    shares = integrated_gradients(network, x, 1, steps=512, batch_size=256).sum(dim=(1, 2, 3))
     change = scores_of(network, x, 1)[0] - scores_of(network, torch.zeros_like(x), 1)[0]
     torch.testing.assert_close(shares, change, rtol=1e-3, atol=2e-3)
 
@@ -71,6 +71,13 @@ def test_integrated_gradients_of_a_linear_network_are_exact_in_one_step() -> Non
     found = integrated_gradients(network, x, 1, steps=1, baseline=0.5)
     expected = network[1].weight[1].reshape(1, 3, 12, 12) * (x - 0.5)
     torch.testing.assert_close(found, expected)
+
+
+def test_the_steps_may_be_taken_in_any_number_of_batches() -> None:
+    network, x = small_network(), images(2)
+    each = [integrated_gradients(network, x, steps=5, batch_size=size) for size in (1, 4, 32)]
+    torch.testing.assert_close(each[0], each[1])
+    torch.testing.assert_close(each[0], each[2])
 
 
 def test_a_pixel_that_is_as_in_the_baseline_gets_nothing() -> None:
