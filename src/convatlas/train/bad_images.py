@@ -59,13 +59,15 @@ class SharedBadImages:
     def __init__(self, tell: Tell, ranks: Ranks) -> None:
         self.tell, self.ranks = tell, ranks
         self._found: list[tuple[str, str]] = []
+        self._told: set[str] = set()
 
     def __call__(self, name: str, reason: str) -> None:
-        """Tell of an image, or remember it."""
-        if self.ranks.first:
-            self.tell(name, reason)
-        else:
+        """Tell of an image once, though several processes find it; or remember it for the first."""
+        if not self.ranks.first:
             self._found.append((name, reason))
+        elif name not in self._told:
+            self._told.add(name)
+            self.tell(name, reason)
 
     def gather(self) -> None:
         """Tell of what was found meanwhile; all processes together."""
@@ -74,7 +76,7 @@ class SharedBadImages:
         if self.ranks.first:
             for part in found:
                 for name, reason in part:
-                    self.tell(name, reason)
+                    self(name, reason)
 
 
 def _lines(path: Path) -> set[str]:

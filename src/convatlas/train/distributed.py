@@ -6,7 +6,9 @@ only one of them may do is done by the first.
 """
 
 import contextlib
+import gc
 import os
+import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -248,12 +250,30 @@ def joined(timeout: timedelta = TIMEOUT) -> Generator[Ranks]:
         limit = _number("TORCHELASTIC_MAX_RESTARTS", 0)
         yield replace(ranks, restarted=restarted, forgetful=kept and several and limit > 0)
         dist.barrier()  # who leaves first would cut off the others
-    except RuntimeError as error:
-        if "gloo" not in str(error).lower() and not isinstance(error, dist.DistError):
-            raise
-        raise LostError(f"process {rank} of {size} has lost the others: {_cause(error)}") from error
+    except BaseException as error:
+        _forget(error)
+        if isinstance(error, RuntimeError) and _is_of_connection(error):
+            raise LostError(
+                f"process {rank} of {size} has lost the others: {_cause(error)}"
+            ) from error
+        raise
     finally:
+        # What averages gradients must be gone first: torch ends the group's threads with its last
+        # user, and where Python's lock is held meanwhile, process and threads wait for each other.
+        gc.collect()
         dist.destroy_process_group()  # without it, processes now and then abort when they exit
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of what the functions that an error has ended were working with."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
 
 
 def _store(rank: int, size: int, kept: bool, timeout: timedelta) -> dist.Store:
