@@ -7,97 +7,11 @@ from typing import Any
 
 import click
 
-from convatlas.cli.drawing import Drawn, Method, Request
+from convatlas.cli.drawing import Drawn, Request
+from convatlas.cli.method_options import method_options
+from convatlas.cli.methods import METHODS
 from convatlas.cli.model_options import one_source, weights_from_option, weights_option
 from convatlas.errors import InputError, unknown
-
-# every method: what it shows, which file draws it, which options it takes
-METHODS = {
-    "gradcam": Method(
-        "Grad-CAM",
-        "where the evidence for a class lies (Selvaraju et al. 2017)",
-        "attributions",
-        "grad_cam:grad_cam",
-        options=("label", "layer"),
-    ),
-    "gradcam++": Method(
-        "Grad-CAM++",
-        "the same, which counts each occurrence of an object (Chattopadhay et al. 2018)",
-        "attributions",
-        "grad_cam_plus_plus:grad_cam_plus_plus",
-        options=("label", "layer"),
-    ),
-    "scorecam": Method(
-        "Score-CAM",
-        "the same without gradients, one pass for each map (Wang et al. 2020)",
-        "attributions",
-        "score_cam:score_cam",
-        options=("label", "layer"),
-    ),
-    "cam": Method(
-        "Class activation map",
-        "what global average pooling adds up (Zhou et al. 2016)",
-        "attributions",
-        "cam:cam",
-        options=("label", "layer"),
-    ),
-    "guided-gradcam": Method(
-        "Guided Grad-CAM",
-        "guided backpropagation where Grad-CAM looks (Selvaraju et al. 2017)",
-        "attributions",
-        "guided_grad_cam:guided_grad_cam",
-        kind="signed",
-        options=("label", "layer"),
-    ),
-    "saliency": Method(
-        "Saliency",
-        "which pixels change the class score most (Simonyan et al. 2013)",
-        "attributions",
-        "saliency:saliency",
-        kind="pixels",
-        options=("label",),
-    ),
-    "smoothgrad": Method(
-        "SmoothGrad",
-        "saliency, averaged over noisy copies (Smilkov et al. 2017)",
-        "attributions",
-        "smooth_grad:smooth_grad",
-        kind="pixels",
-        options=("label", "samples", "noise", "seed"),
-    ),
-    "integrated": Method(
-        "Integrated gradients",
-        "the class score shared out among the pixels (Sundararajan et al. 2017)",
-        "attributions",
-        "integrated_gradients:integrated_gradients",
-        kind="signed",
-        options=("label", "steps"),
-    ),
-    "guided": Method(
-        "Guided backpropagation",
-        "what excites the class score (Springenberg et al. 2014)",
-        "attributions",
-        "guided_backprop:guided_backprop",
-        kind="signed",
-        options=("label",),
-    ),
-    "deconvnet": Method(
-        "Deconvnet",
-        "the class score projected back to the pixels (Zeiler, Fergus 2013)",
-        "attributions",
-        "deconvnet:deconvnet",
-        kind="signed",
-        options=("label",),
-    ),
-    "occlusion": Method(
-        "Occlusion",
-        "how the score drops where a square is hidden (Zeiler, Fergus 2013)",
-        "attributions",
-        "occlusion:occlusion",
-        kind="signed",
-        options=("label", "size", "stride"),
-    ),
-}
 
 
 def _method_list() -> str:
@@ -119,14 +33,7 @@ def _method_list() -> str:
 @click.argument("method")
 @click.argument("model")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
-@click.option("--layer", help="Whose maps to take; by default the last before the pooling.")
-@click.option("--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one.")
-@click.option("--samples", type=int, help="smoothgrad: noisy copies of an image; 50.")
-@click.option("--noise", type=float, help="smoothgrad: a share of the image's range; 0.15.")
-@click.option("--seed", type=int, help="Of what is drawn at random; 0.")
-@click.option("--steps", type=int, help="integrated: of the integral; 64.")
-@click.option("--size", type=int, help="occlusion: side of the square, pixels; a quarter.")
-@click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it.")
+@method_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

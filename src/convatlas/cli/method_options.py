@@ -1,0 +1,48 @@
+"""The options of the methods of `convatlas visualize`; each method knows some of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _numbers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"{text!r} is no list of maps, such as 0,3,17")
+    return tuple(int(part) for part in parts)
+
+
+_OPTIONS = (
+    click.option("--layer", help="Whose maps to take; by default the last before the pooling."),
+    click.option(
+        "--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one."
+    ),
+    click.option("--samples", type=int, help="smoothgrad: noisy copies of an image; 50."),
+    click.option("--noise", type=float, help="smoothgrad: a share of the image's range; 0.15."),
+    click.option("--seed", type=int, help="Of what is drawn at random; 0."),
+    click.option("--steps", type=int, help="integrated: of the integral; 64."),
+    click.option("--size", type=int, help="occlusion: side of the square, pixels; a quarter."),
+    click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it."),
+    click.option("--maps", callback=_numbers, metavar="NUMBER,...", help="Only these maps."),
+    click.option(
+        "--scaling",
+        help="filters: each at full contrast (each, the default), or one scale for all (together).",
+    ),
+    click.option(
+        "--data", metavar="SOURCE", help="Images to look through: digits, folder:PATH, ..."
+    ),
+    click.option("--split", metavar="NAME", help="Of --data: train, val or test; test."),
+    click.option("--root", type=click.Path(path_type=Path), help="Folder of the files of --data."),
+    click.option("--limit", type=int, help="Of --data: how many images; 1000."),
+)
+
+
+def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of all methods, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,60 @@
+"""`convatlas visualize` of a network itself: filters, maps, receptive fields."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+@pytest.mark.parametrize(
+    ("method", "needs", "options", "told"),
+    [
+        ("filters", 0, ["--scaling", "together"], {"filters": 16}),
+        ("activations", 1, ["--layer", "stem", "--maps", "3,0"], {"maps": 16}),
+        ("activations", 1, ["--data", "digits", "--limit", "10"], {"dead": []}),
+        ("erf", 0, ["--layer", "stem", "--samples", "2"], {"theoretical_size": 3}),
+        ("erf", 2, ["--layer", "stem"], {"effective_size": 3.0}),
+    ],
+)
+def test_a_method_draws_one_picture(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path, method, needs, options, told
+) -> None:
+    out = tmp_path / "picture.png"
+    ended = call(
+        "visualize", method, run_folder, *pictures[:needs], *options, "--out", out, "--json"
+    )
+    assert json.loads(ended.out).items() >= {"method": method, **told}.items()
+    with Image.open(out) as drawn:
+        colours = drawn.convert("RGB").getcolors(maxcolors=10**6)
+    assert colours is not None
+    assert len(colours) > 20
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["filters", "MODEL", "IMAGE"], "they take no image"),
+        (["filters", "MODEL", "--layer", "stage"], "no convolution named 'stage'"),
+        (["filters", "MODEL", "--scaling", "eech"], "did you mean: each"),
+        (["filters", "MODEL", "--label", "3"], "filters takes no --label; it takes --layer"),
+        (["activations", "MODEL"], "activations needs an image"),
+        (["activations", "MODEL", "IMAGE", "--maps", "3,x"], "no list of maps"),
+        (["activations", "MODEL", "IMAGE", "--maps", "999"], "no map 999; there are 64"),
+        (["activations", "MODEL", "IMAGE", "--data", "digits", "--split", "tost"], "mean: test"),
+        (["activations", "MODEL", "IMAGE", "--data", "digits", "--limit", "0"], "at least 1"),
+        (["erf", "MODEL", "IMAGE", "--samples", "3"], "--samples is of noise"),
+        (["erf", "MODEL", "--samples", "0"], "at least 1 sample"),
+        (["erf", "MODEL", "--layer", "head.fc"], "not maps"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch, args, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"MODEL": str(run_folder), "IMAGE": str(pictures[0])}
+    ended = call("visualize", *(given.get(arg, arg) for arg in args))
+    assert ended.code == 2
+    assert message in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
