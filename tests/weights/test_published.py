@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from torch import Tensor
 
 import convatlas as ca
+from convatlas.cli.fetch import command as fetch_command
 from convatlas.cli.list_networks import command as list_command
 from convatlas.errors import FileError, UnknownNameError
 from convatlas.weights import published as room
@@ -158,6 +159,25 @@ def test_the_list_tells_what_is_at_hand(publish, file_server, trained):
     ready, table = at_hand()
     assert ready is True
     assert " yes " in table
+
+
+@pytest.mark.parametrize("given", [[NETWORK], [NETWORK, NAME]])
+def test_the_verb_brings_them(publish, file_server, trained, given):
+    entry = publish(file_server({FILE: trained[1]}))
+    told = CliRunner().invoke(fetch_command, given)
+    assert told.exit_code == 0
+    assert str(place(entry)) in told.output
+    assert "91.00 % top-1 on cifar10 as published; CC0-1.0" in told.output
+    again = CliRunner().invoke(fetch_command, given)
+    assert (again.exit_code, len(file_server.requests)) == (0, 1)
+
+
+def test_the_verb_says_what_is_not_published(publish):
+    publish("http://127.0.0.1:1/")
+    told = CliRunner().invoke(fetch_command, ["resnet32_cifar"])
+    assert str(told.exception) == (
+        "no weights are published for resnet32_cifar; did you mean: resnet20_cifar?"
+    )
 
 
 def test_every_entry_of_the_registry_can_be_converted():

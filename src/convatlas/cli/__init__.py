@@ -39,6 +39,7 @@ VERBS = {
     "runs": "runs",
     "push": "push",
     "visualize": "visualize",
+    "fetch": "fetch",
     "convert": "convert",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 from convatlas.catalog import find
 from convatlas.data.cifar_sources import CIFAR10
 from convatlas.data.download import Progress, cache_folder, download
-from convatlas.errors import FileError, unknown
+from convatlas.errors import FileError, InputError, suggest, unknown
 from convatlas.weights.foreign import load_foreign
 from convatlas.weights.registry import REGISTRY
 from convatlas.weights.registry.entry import Published
@@ -27,6 +27,22 @@ def published(network: str | None = None) -> list[Published]:
     return [entry for entry in REGISTRY if network in (None, entry.network)]
 
 
+def find_published(network: str, name: str | None = None) -> Published:
+    """Give the weights of that name; without a name, the first of the network.
+
+    Raises:
+        UnknownNameError: No such network, or no weights of this name are published for it.
+        InputError: None are published for it.
+    """
+    entries = {entry.name: entry for entry in published(network)}
+    if not entries:
+        known = dict.fromkeys(entry.network for entry in REGISTRY)
+        raise InputError(f"no weights are published for {network}{suggest(network, known)}")
+    if name is not None and name not in entries:
+        raise unknown(f"weights of {network}, and no file,", name, entries)
+    return entries[name or next(iter(entries))]
+
+
 def place(entry: Published) -> Path:
     """Give the file in which weights are kept once they are here, in the form of `save`."""
     return cache_folder("weights") / f"{entry.network}-{entry.name}.safetensors"
@@ -43,12 +59,9 @@ def located(network: str, weights: str | Path, progress: Progress | None = None)
     text = str(weights)
     if isinstance(weights, Path) or not _NAME.fullmatch(text) or Path(text).exists():
         return weights
-    entries = {entry.name: entry for entry in published(network)}
-    if not entries:
+    if not published(network):
         raise FileError(f"no weights file {text}, and none are published for {network}")
-    if text not in entries:
-        raise unknown(f"weights of {network}, and no file,", text, entries)
-    return fetch(entries[text], progress)
+    return fetch(find_published(network, text), progress)
 
 
 def fetch(entry: Published, progress: Progress | None = None) -> Path:
