@@ -28,14 +28,16 @@ def chosen_split(options: Mapping[str, Any]) -> "Split":
     return getattr(open_source(options["data"], root=options.get("root")), split)
 
 
-def image_batches(predictor: "Predictor", options: Mapping[str, Any]) -> Iterator["Batch"]:
+def image_batches(
+    predictor: "Predictor", split: "Split", options: Mapping[str, Any]
+) -> Iterator["Batch"]:
     """Give the first --limit images of a split, by default a thousand, in batches."""
     from convatlas.data.loader import Batch, batches
 
     limit = options.get("limit", LIMIT)
     if limit < 1:
         raise InputError(f"--limit must be at least 1, not {limit}")
-    parts = batches(chosen_split(options), predictor.preprocessing, BATCH)
+    parts = batches(split, predictor.preprocessing, BATCH)
     for begun, batch in zip(count(0, BATCH), parts, strict=False):
         if begun >= limit:
             return

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from convatlas.cli.drawing import Drawn, Request
-from convatlas.cli.images_of import image_batches
+from convatlas.cli.images_of import chosen_split, image_batches
 from convatlas.errors import InputError, first_few
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _dead(request: Request, predictor: "Predictor", name: str) -> tuple[int, ...
 
     if "data" not in request.options:
         return None
-    parts = image_batches(predictor, request.options)
+    parts = image_batches(predictor, chosen_split(request.options), request.options)
     return dead_maps(predictor.model, (batch.images for batch in parts), name)
 
 

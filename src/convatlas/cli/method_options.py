@@ -28,6 +28,7 @@ _OPTIONS = (
     click.option("--size", type=int, help="occlusion: side of the square, pixels; a quarter."),
     click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it."),
     click.option("--maps", callback=_numbers, metavar="NUMBER,...", help="Only these maps."),
+    click.option("--count", type=int, help="patches: how many for each map; 9."),
     click.option(
         "--scaling",
         help="filters: each at full contrast (each, the default), or one scale for all (together).",

@@ -103,6 +103,14 @@ METHODS = {
         "looks",
         options=("layer", "maps", *SOURCE),
     ),
+    "patches": Method(
+        "Maximally activating patches",
+        "what excites a map most in --data (Girshick et al. 2014)",
+        "patches",
+        options=("layer", "maps", "count", *SOURCE),
+        needs_image=False,
+        one_picture=True,
+    ),
     "erf": Method(
         "Effective receptive field",
         "which pixels really count (Luo et al. 2016)",

@@ -1,6 +1,6 @@
 """Pictures of what a network looks for: filters, maps, receptive fields, patches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -71,6 +71,20 @@ def silent_maps(maps: Tensor) -> tuple[int, ...]:
     """Give the numbers of the maps (K, h, w) that are the same everywhere."""
     low, high = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
     return tuple((low == high).nonzero()[:, 0].tolist())
+
+
+def patches_picture(
+    patches: Mapping[int, Sequence[tuple[Image.Image, float]]], title: str, subtitle: str = ""
+) -> Image.Image:
+    """Show the patches of each map in a row of its own, and below each what the map answers.
+
+    Args:
+        patches: Cut out, with the value of the map there, by the number of the map.
+        title: See `convatlas.visualize.sheet.sheet`.
+        subtitle: Likewise.
+    """
+    rows = [[Tile(cut, f"{value:.3g}") for cut, value in row] for row in patches.values()]
+    return sheet(rows, title, subtitle, labels=[f"map {number}" for number in patches])
 
 
 def field_picture(field: EffectiveField, title: str, subtitle: str = "") -> Image.Image:
