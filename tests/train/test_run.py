@@ -15,9 +15,10 @@ from convatlas.data.preprocess import Preprocessing
 from convatlas.data.sources import Source, open_source
 from convatlas.errors import FileError, InputError
 from convatlas.evaluate.evaluation import evaluate
-from convatlas.train.checkpoint import CheckpointWarning
+from convatlas.train.checkpoint import Checkpoints, CheckpointWarning
 from convatlas.train.events import Download, EpochDone, Notice
 from convatlas.train.loop import DivergedError
+from convatlas.train.options import RunOptions
 from convatlas.train.run import start_run
 from convatlas.train.signals import StoppedError
 
@@ -162,6 +163,33 @@ class TestResuming:
         assert digest(tmp_path) == digest(undisturbed)
         assert metrics(tmp_path) == metrics(undisturbed)
         assert "goes on from step" in events[0].text
+
+    def test_fields_of_the_network_that_are_lists(self, pictures, tmp_path):
+        small = {"overrides": {"widths": (4, 4, 4), "blocks": (1, 1, 1)}, "recipe_name": None}
+
+        def train(**named):
+            return start_run("resnet20_cifar", pictures, out=tmp_path, epochs=1, **small, **named)
+
+        assert train(stop=stop_after(1)).state == "stopped"
+        assert train(resume=True).state == "finished"
+
+    def test_fewer_images_at_once(self, undisturbed, pictures, tmp_path):
+        run(pictures, tmp_path, stop=stop_after(STEPS + 1))
+        for size in (8, 4):  # each for less memory than before
+            stopped = run(
+                pictures,
+                tmp_path,
+                resume=True,
+                options=RunOptions(micro_batch=size),
+                stop=stop_after(1),
+            )
+            assert stopped.state == "stopped"
+            content = Checkpoints(tmp_path / "checkpoints").newest()
+            assert content["micro_batch"] == size
+        run(pictures, tmp_path, resume=True, options=RunOptions(micro_batch=8))
+        parts, whole = (ca.load(path)[0].state_dict() for path in (tmp_path, undisturbed))
+        for name, tensor in whole.items():
+            torch.testing.assert_close(parts[name], tensor, rtol=0, atol=1e-5)
 
     def test_records_after_the_checkpoint_are_cut_off(self, undisturbed, pictures, tmp_path):
         run(pictures, tmp_path, stop=stop_after(STEPS + 3))

@@ -20,6 +20,7 @@ _UNFINISHED = tuple(
 )
 _MAY_DIFFER = ("root", "versions")  # where the same images lie, and what is installed
 _DATA = ("images", "manifest")  # how many images there are, and which
+_MICRO_BATCH = "options.micro_batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class RunFiles:
         """Refuse to go on with other settings or images than the run was started with.
 
         Args:
-            config: What is asked for now.
+            config: What is asked for now; of fewer images at once it may be, for memory's sake.
             accept_data: Let the images differ.
 
         Returns:
@@ -141,12 +142,14 @@ class RunFiles:
             InputError: Something differs; the message names each.
             FileError: `config.json` can't be read.
         """
-        old, new = flat(read_json(self.config)), flat(dict(config))
+        old, new = flat(read_json(self.config)), flat(json.loads(json.dumps(config)))
         different = {
             name: f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
             for name in {**old, **new}
             if name.partition(".")[0] not in _MAY_DIFFER and old.get(name) != new.get(name)
         }
+        if _is_smaller(new.get(_MICRO_BATCH), old.get(_MICRO_BATCH)):
+            different.pop(_MICRO_BATCH, None)
         of_data = [text for name, text in different.items() if name.partition(".")[0] in _DATA]
         if len(of_data) < len(different):
             raise InputError(
@@ -167,6 +170,11 @@ class RunFiles:
             FileError: The disk is full; the old lines stay.
         """
         write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def _is_smaller(new: int | None, old: int | None) -> bool:
+    """Compare images that are computed at once; None: the whole batch."""
+    return new is not None and (old is None or new < old)
 
 
 def write_json(path: Path, value: Any) -> None:

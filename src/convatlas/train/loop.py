@@ -80,8 +80,8 @@ def fit(
     """
     task, ranks = data.task, options.ranks
     learner = make_learner(state.model, recipe, data, options)
-    if state.micro_batch is None:
-        state.micro_batch = options.micro_batch
+    sizes = [size for size in (state.micro_batch, options.micro_batch) if size is not None]
+    state.micro_batch = min(sizes, default=None)  # memory may have taught less than was asked for
     steps = num_batches(data.train, recipe.batch_size)
     kept = time.perf_counter()
 
