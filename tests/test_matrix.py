@@ -19,7 +19,7 @@ from convatlas.catalog import build, build_meta, find, variants
 FAST = {"lenet5", "alexnet", "vgg11_lrn", "resnet20_cifar", "squeezenet1_1", "unet"}
 NATIVE = {"lenet5", "gap_study"}  # families whose classifier is made for one size
 INPUT_SIZE = {"alexnet": 67, "zfnet": 63, "vgg": 32}  # families that can be built for another
-UNET = {"width": 4}, 188
+UNETS = {"unet": 188, "unet_release": 188, "unet_padded": 64}  # sizes that can be halved four times
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ def smallest(name: str) -> tuple[dict[str, Any], int]:
     """Options to build a network with, and the height and width of images for it."""
     architecture, variant = find(name)
     if architecture.name == "unet":
-        return UNET
+        return {"width": 4}, UNETS[name]
     if architecture.name in NATIVE:
         return {}, variant.input_shape[1]
     size = INPUT_SIZE.get(architecture.name)

@@ -1,12 +1,14 @@
 """A ledger that is not the project's own, of networks that no paper prints: rules are general."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 import convatlas as ca
+from convatlas.analysis.ledger import read_ledger
 from convatlas.catalog import variants
 from convatlas.cli import main
 
@@ -50,12 +52,13 @@ def test_the_verb_takes_it(capsys):
 
 
 def test_no_code_knows_a_claim_by_its_id():
-    """Neither in a text of its own nor as a part of one."""
-    ids = {claim.id for claim in ca.check_claims(["lenet5", "alexnet", "resnet20_cifar"])}
+    """Neither as a text of its own nor as a word of one."""
+    ids = {claim.id for claim in read_ledger()}
     texts = [
         node.value
         for path in ROOMS.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    assert [id_ for id_ in ids if any(id_ in text for text in texts)] == []
+    words = {word for text in texts for word in re.findall(r"[\w.+-]+", text)}
+    assert ids & words == set()
