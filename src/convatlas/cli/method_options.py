@@ -21,13 +21,21 @@ _OPTIONS = (
     click.option(
         "--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one."
     ),
-    click.option("--samples", type=int, help="smoothgrad: noisy copies of an image; 50."),
+    click.option(
+        "--samples", type=int, help="smoothgrad: noisy copies, 50; erf: images of noise, 20."
+    ),
     click.option("--noise", type=float, help="smoothgrad: a share of the image's range; 0.15."),
     click.option("--seed", type=int, help="Of what is drawn at random; 0."),
-    click.option("--steps", type=int, help="integrated: of the integral; 64."),
+    click.option("--steps", type=int, help="integrated 64, maximize 200, invert 100."),
     click.option("--size", type=int, help="occlusion: side of the square, pixels; a quarter."),
     click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it."),
     click.option("--maps", callback=_numbers, metavar="NUMBER,...", help="Only these maps."),
+    click.option("--rate", type=float, help="maximize: size of a step; 0.1."),
+    click.option("--decay", type=float, help="maximize: what a step takes away; 0.01."),
+    click.option("--blur", type=float, help="maximize: width in pixels, each fourth step; 0.5."),
+    click.option("--jitter", type=int, help="maximize: random moves, in pixels; 2."),
+    click.option("--octaves", type=int, help="maximize: sizes, each 1.4 times the last; 1."),
+    click.option("--tv", type=float, help="Weight of the variation; maximize 0, invert 0.001."),
     click.option("--count", type=int, help="patches: how many for each map; 9."),
     click.option(
         "--scaling",

@@ -3,6 +3,7 @@
 from convatlas.cli.drawing import Method
 
 SOURCE = ("data", "split", "root", "limit")  # of methods that look at many images
+ASCENT = ("steps", "rate", "decay", "blur", "jitter", "tv", "octaves", "seed")
 
 # every method: what it shows, which file draws it, which options it takes
 METHODS = {
@@ -118,5 +119,19 @@ METHODS = {
         options=("layer", "samples", "seed"),
         needs_image=False,
         one_picture=True,
+    ),
+    "maximize": Method(
+        "Activation maximization",
+        "an image that a class or a map finds ideal (Simonyan et al. 2013)",
+        "synthesis",
+        options=("label", "layer", "maps", *ASCENT),
+        needs_image=False,
+        one_picture=True,
+    ),
+    "invert": Method(
+        "Feature inversion",
+        "an image made of a layer's maps alone (Mahendran, Vedaldi 2015)",
+        "synthesis",
+        options=("layer", "steps", "tv", "seed"),
     ),
 }

@@ -10,6 +10,7 @@ from convatlas.visualize.lettering import PAPER, heading, set_caption, set_headi
 
 _MARGIN = 40
 _GAP = 8
+_EDGE = (222, 224, 228)
 _LETTERS = 24  # height of a caption
 _LEAST_WIDTH = 560  # of the heading above a narrow sheet
 _WIDTH = 1000  # what a sheet's tiles together take about, pixels
@@ -76,7 +77,9 @@ def sheet(
         for column, (tile, picture) in enumerate(zip(row, shown, strict=True)):
             x = _MARGIN + column * (width + _GAP)
             canvas.paste(picture, (x, y + above))
-            set_caption(pen, tile.caption, (x, y + above + picture.height + 3), width)
+            edge = (x - 1, y + above - 1, x + picture.width, y + above + picture.height)
+            pen.rectangle(edge, outline=_EDGE)  # a white picture would end nowhere
+            set_caption(pen, tile.caption, (x, y + heights[index] - below - _GAP + 4), width)
         y += heights[index]
     return canvas
 
