@@ -51,7 +51,7 @@ class Agent:
     def wait(self):
         """Give the exit codes of all workers."""
         for process in self.processes:
-            process.join(100)
+            process.join(400)
         return [process.exitcode for process in self.processes]
 
     def finish(self):

@@ -95,6 +95,7 @@ def kill_one_of_two(kind, agent, tmp_path, seed):
     check_left(tmp_path / "killed", tmp_path / "undisturbed")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 @pytest.mark.parametrize("fresh_store", [False, True], ids=["kept store", "fresh store"])
 @rounds(0, 5)
@@ -105,7 +106,7 @@ def test_f2_f3_torchrun_starts_them_again(agent, torchrun, kind, fresh_store, tm
     wait_for(lambda: len(kept(out)) > 1)
     time.sleep(draw.uniform(0, 3))
     os.kill(draw.choice(run.workers()), signal.SIGKILL)
-    run.wait(300)
+    run.wait(600)
     assert run.log.read_text().count("goes on from step") == 1
     agent(2, kind, out=tmp_path / "undisturbed", epochs=LONG).finish()
     check_left(out, tmp_path / "undisturbed")

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
-from rank_processes import CONTEXT, environment, free_port, in_ranks
 from torch import nn
 
 from convatlas.errors import FileError, InputError
 from convatlas.train.distributed import ALONE, FailedElsewhereError, LostError, Ranks, joined
+from rank_processes import CONTEXT, environment, free_port, in_ranks
 
 
 class TestAlone:
@@ -148,7 +148,7 @@ def test_what_differs_is_named():
 
 def lose(ranks, how):
     if ranks.rank == 1:
-        os._exit(0) if how == "dies" else time.sleep(5)
+        os._exit(0) if how == "dies" else time.sleep(60)
     return ranks.sums(1)
 
 
@@ -171,7 +171,7 @@ class TestLosing:
                 process.join()
         assert message.startswith("process 0 of 2 has lost the others: ")
         assert "\n" not in message
-        assert seconds < 4
+        assert seconds < 30
 
 
 def lost(rank, port, how, results):

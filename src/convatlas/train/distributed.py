@@ -285,8 +285,9 @@ def _store(rank: int, size: int, kept: bool, timeout: timedelta) -> dist.Store:
 
 
 def _cause(error: RuntimeError) -> str:
-    """Give what gloo and NCCL say first, without their advice."""
-    return str(error).splitlines()[0].partition(". This is typically")[0]
+    """Give what gloo and NCCL say first, without their advice and the place in their code."""
+    first = str(error).splitlines()[0].partition(". This is typically")[0]
+    return first.partition(".cc:")[2].partition("] ")[2] or first
 
 
 def _number(name: str, default: int | None = None) -> int:
