@@ -88,3 +88,12 @@ def test_inference_mode_frozen_weights_and_16_bits_are_no_obstacle(name: str) ->
     low = METHODS[name](network.bfloat16(), images(1), 1)
     assert low.dtype == torch.float32
     assert torch.isfinite(low).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_broken_weights_are_an_error_and_no_map(name: str) -> None:
+    network = Written("module")
+    with torch.no_grad():
+        network.fc.bias[0] = torch.nan
+    with pytest.raises(InputError, match="not finite"):
+        METHODS[name](network, images(1), 1)

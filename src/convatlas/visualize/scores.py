@@ -50,11 +50,14 @@ def chosen_labels(logits: Tensor, labels: Labels = None) -> Tensor:
         labels: One class for all images, or one for each; None: the top class of each.
 
     Raises:
-        InputError: Logits of another shape, no such class, or not one class an image.
+        InputError: Logits of another shape or that are not finite, no such class, or not one
+            class an image.
     """
     if not isinstance(logits, Tensor) or logits.dim() != 2:
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"an explanation needs a classifier's logits (N, classes); got {given}")
+    if not torch.isfinite(logits).all():
+        raise _broken("the class scores")
     if labels is None:
         return logits.detach().argmax(dim=1)
     count, classes = logits.shape
