@@ -74,3 +74,31 @@ def test_what_is_wrong_is_one_line(
     assert message in ended.err
     assert len(ended.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_networks_make_a_contact_sheet(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    out, file = tmp_path / "sheet.png", run_folder / "model.safetensors"
+    args = ["--with", "resnet8_cifar", "--with", file, "--weights", file, "--label", "3"]
+    ended = call("visualize", "gradcam", run_folder, pictures[0], *args, "--out", out, "--json")
+    told = json.loads(ended.out)
+    assert [one["network"] for one in told["networks"]] == ["resnet8_cifar"] * 3
+    assert [one["name"] for one in told["networks"]] == ["3"] * 3
+    with Image.open(out) as drawn:
+        assert drawn.width > 4 * 260
+
+
+def test_a_contact_sheet_refuses_what_it_cant_pair(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for method, options, message in (
+        ("gradcam", ["--with", "resnet8_cifar"], "resnet8_cifar is a network without weights"),
+        ("gradcam", ["--with", "gone.safetensors"], "gone.safetensors"),
+        ("activations", ["--with", run_folder], "activations takes no --with"),
+    ):
+        ended = call("visualize", method, run_folder, pictures[0], *options)
+        assert ended.code == 2
+        assert message in ended.err
+        assert len(ended.err.splitlines()) == 1

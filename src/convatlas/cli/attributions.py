@@ -2,57 +2,119 @@
 
 import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from convatlas.cli.drawing import Drawn, Request
 from convatlas.errors import unknown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from PIL.Image import Image
     from torch import Tensor
 
-    from convatlas.serve.predictor import Predictor
+    from convatlas.serve.predictor import Guess, Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a network says of an image, and which pixels make it say so.
+
+    Attributes:
+        predictor: The network.
+        best: Its top class.
+        label: The class that is explained.
+        name: Of that class.
+        probability: Of that class.
+        seen: The image as the network saw it.
+        heat: (H, W), as `convatlas.visualize.draw.figure` takes it.
+        options: Of the method, with the layer where it has one.
+    """
+
+    predictor: "Predictor"
+    best: "Guess"
+    label: int
+    name: str
+    probability: float
+    seen: "Image"
+    heat: "Tensor"
+    options: dict[str, Any]
 
 
 def draw(request: Request) -> list[Drawn]:
-    """Explain each image by itself: a figure with the class, the network and the layer."""
+    """Explain each image by itself: a figure, or a contact sheet where there are more networks."""
+    from convatlas.data.images import read_image
     from convatlas.serve.predictor import Predictor
 
-    predictor = Predictor.load(request.model, request.weights, request.source)
-    return [_explained(request, predictor, path) for path in request.images]
+    predictors = [
+        Predictor.load(model, weights, request.source if weights else None)
+        for model, weights in ((request.model, request.weights), *request.others)
+    ]
+    drawn = []
+    for path in request.images:
+        image = read_image(path)
+        found = [explained(request, predictor, image) for predictor in predictors]
+        one = _figure(request, found[0]) if len(found) == 1 else _contact(request, found)
+        drawn.append(Drawn(path.stem, *one))
+    return drawn
 
 
-def _explained(request: Request, predictor: "Predictor", path: "Path") -> Drawn:
-    from convatlas.data.images import read_image
-    from convatlas.visualize.draw import figure
-
-    picture = read_image(path)
-    best = predictor.predict(picture, top=1)[0]
+def explained(request: Request, predictor: "Predictor", image: "Image") -> Explained:
+    """Run the method for the class that the user named, or else for the top class."""
+    best = predictor.predict(image, top=1)[0]
     options = dict(request.options)
     label = options.pop("label", None)
     index = best.label if label is None else class_index(label, predictor.classes)
     if "layer" in request.method.options:
         options.setdefault("layer", getattr(predictor.model, "cam_layer", None))
-    found = _function(request)(predictor.model, predictor.prepare(picture), index, **options)
-    name, probability = predictor.classes[index], float(predictor.probabilities(picture)[index])
-    told = [predictor.name, *(f"{key} {value}" for key, value in options.items())]
-    subtitle = f"{', '.join(told)}, probability {probability:.1%}"
-    if index != best.label:
-        subtitle += f" (top class: {best.name}, {best.probability:.1%})"
-    seen = predictor.preprocessing.resized(picture)
+    found = _function(request)(predictor.model, predictor.prepare(image), index, **options)
     kind = request.method.kind
-    heat = found[0] if kind == "evidence" else shown_heat(found[0], signed=kind == "signed")
-    title = f"{request.method.title} for “{name}”"
-    facts = {
-        "method": request.name,
-        "network": predictor.name,
-        **options,
-        "label": index,
-        "name": name,
-        "probability": probability,
+    return Explained(
+        predictor,
+        best,
+        index,
+        predictor.classes[index],
+        float(predictor.probabilities(image)[index]),
+        predictor.preprocessing.resized(image),
+        found[0] if kind == "evidence" else shown_heat(found[0], signed=kind == "signed"),
+        options,
+    )
+
+
+def _figure(request: Request, found: Explained) -> tuple["Image", dict[str, Any]]:
+    from convatlas.visualize.draw import figure
+
+    told = [found.predictor.name, *(f"{key} {value}" for key, value in found.options.items())]
+    subtitle = f"{', '.join(told)}, probability {found.probability:.1%}"
+    if found.label != found.best.label:
+        subtitle += f" (top class: {found.best.name}, {found.best.probability:.1%})"
+    title = f"{request.method.title} for “{found.name}”"
+    drawn = figure(found.seen, found.heat, title, subtitle, request.method.kind)
+    return drawn, {"method": request.name, **_facts(found)}
+
+
+def _contact(request: Request, found: list[Explained]) -> tuple["Image", dict[str, Any]]:
+    from convatlas.visualize.contact import View, contact_sheet
+
+    views = [
+        View(one.predictor.name, f"{one.name}, {one.probability:.1%}", one.seen, one.heat)
+        for one in found
+    ]
+    shared = {key: value for key, value in request.options.items() if key != "label"}
+    subtitle = ", ".join(f"{key} {value}" for key, value in shared.items())
+    names = {one.name for one in found}
+    title = request.method.title + (f" for “{names.pop()}”" if len(names) == 1 else "")
+    drawn = contact_sheet(views, title, subtitle, request.method.kind)
+    return drawn, {"method": request.name, "networks": [_facts(one) for one in found]}
+
+
+def _facts(found: Explained) -> dict[str, Any]:
+    return {
+        "network": found.predictor.name,
+        **found.options,
+        "label": found.label,
+        "name": found.name,
+        "probability": found.probability,
     }
-    return Drawn(path.stem, figure(seen, heat, title, subtitle, kind), facts)
 
 
 def shown_heat(values: "Tensor", *, signed: bool) -> "Tensor":

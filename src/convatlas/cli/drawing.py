@@ -33,6 +33,11 @@ class Method:
     needs_image: bool = True
     one_picture: bool = False
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Name all options of the method: every attribution can compare networks."""
+        return (*self.options, *(("with",) if self.drawing == "attributions" else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -46,6 +51,7 @@ class Request:
         source: Which library wrote them.
         images: Paths, at least one where the method needs images.
         options: The method's own options that were given.
+        others: More networks to set beside the first, each with its weights.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Request:
     source: str | None = None
     images: tuple[Path, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[tuple[str, Path | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

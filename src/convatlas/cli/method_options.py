@@ -22,6 +22,13 @@ _OPTIONS = (
         "--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one."
     ),
     click.option(
+        "--with",
+        "with",
+        multiple=True,
+        metavar="MODEL",
+        help="Another network beside the first, on the same image; may be repeated.",
+    ),
+    click.option(
         "--samples", type=int, help="smoothgrad: noisy copies, 50; erf: images of noise, 20."
     ),
     click.option("--noise", type=float, help="smoothgrad: a share of the image's range; 0.15."),

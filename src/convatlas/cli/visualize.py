@@ -61,12 +61,10 @@ def command(
     several = len(images) > 1 and not row.one_picture
     _check_place(out, several)
     one_source(weights, weights_from)
-    if len(weights) > 1:
-        raise InputError(f"{len(weights)} --weights for one network")
-    options = {key: value for key, value in given.items() if value is not None}
+    options = {key: value for key, value in given.items() if value not in (None, ())}
     _check_options(method, options)
-    file = weights[0] if weights else None
-    request = Request(method, row, model, file, weights_from, images, options)
+    file, others = _paired(model, options.pop("with", ()), weights)
+    request = Request(method, row, model, file, weights_from, images, options, others)
     drawings = importlib.import_module(f"convatlas.cli.{row.drawing}").draw(request)
     written = [_write(drawn, method, out, several) for drawn in drawings]
     if as_json:
@@ -74,6 +72,20 @@ def command(
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         click.echo("\n".join(facts["file"] for facts in written))
+
+
+def _paired(
+    model: str, others: tuple[str, ...], weights: tuple[Path, ...]
+) -> tuple[Path | None, tuple[tuple[str, Path | None], ...]]:
+    """Give the weights of the first network, and each other network with its weights."""
+    if not others:
+        if len(weights) > 1:
+            raise InputError(f"{len(weights)} --weights for one network")
+        return (weights[0] if weights else None), ()
+    from convatlas.weights.opening import pair_weights
+
+    files = [file and Path(file) for _, file in pair_weights((model, *others), weights)]
+    return files[0], tuple(zip(others, files[1:], strict=True))
 
 
 def _check_place(out: Path | None, several: bool) -> None:
@@ -88,7 +100,7 @@ def _check_place(out: Path | None, several: bool) -> None:
 
 def _check_options(method: str, options: dict[str, Any]) -> None:
     """Refuse options that would do nothing, by name."""
-    known = METHODS[method].options
+    known = METHODS[method].known
     for name in options:
         if name not in known:
             takes = ", ".join(f"--{option}" for option in known) or "none of the methods' options"

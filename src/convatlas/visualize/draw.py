@@ -22,6 +22,7 @@ _PANEL = 448  # longer side of a picture in a figure, pixels
 _MARGIN = 40
 _GAP = 28
 _BAR = 22  # width of the colour bar
+BAR_ROOM = 10  # above and below the colour bar
 _LEAST_BAR = 140  # its height beside a flat picture
 _LEAST_COLUMN = 180  # of a picture and its caption
 _LEAST_WIDTH = 560  # of the heading above a narrow picture
@@ -124,15 +125,16 @@ def figure(
     set_heading(pen, lines, (_MARGIN, _MARGIN))
     seen = f"input, {image.width} x {image.height}"
     x = _MARGIN
-    for picture, caption in ((panel, seen), (_heat_picture(panel, heat, kind), _CAPTIONS[kind])):
+    for picture, caption in ((panel, seen), (heat_picture(panel, heat, kind), _CAPTIONS[kind])):
         pen.text((x, top - 12), caption, fill=QUIET, font=ImageFont.load_default(17), anchor="ls")
         canvas.paste(picture, (x, top))
         x += column
-    _colour_bar(canvas, (x, top), bar, signed=kind == "signed")
+    canvas.paste(colour_bar(bar, signed=kind == "signed"), (x, top - BAR_ROOM))
     return canvas
 
 
-def _heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Image:
+def heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Image:
+    """Give the colours of a heat map in the size of `panel`; see `figure` for the arguments."""
     if kind == "evidence":
         return overlay(panel, heat)
     rgb = Image.fromarray((signed_colours if kind == "signed" else colours)(_checked(heat)))
@@ -141,23 +143,27 @@ def _heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Ima
     return rgb.resize(panel.size, way)
 
 
-def _colour_bar(canvas: Image.Image, corner: tuple[int, int], height: int, *, signed: bool) -> None:
-    """Draw the colours from 1 (top) to 0, or to -1, and name their values."""
+def colour_bar(height: int, *, signed: bool) -> Image.Image:
+    """Draw the colours from 1 (top) to 0, or to -1, and name their values.
+
+    Args:
+        height: Of the colours, pixels; there is some room above and below for the words.
+        signed: Whether the values begin at -1.
+
+    Returns:
+        RGB, `height` and twice `BAR_ROOM` high.
+    """
     low, table = (-1.0, signed_colours) if signed else (0.0, colours)
+    bar = Image.new("RGB", (_BAR + 44, height + 2 * BAR_ROOM), PAPER)
     ramp = table(np.linspace(1.0, low, height)[:, None].repeat(_BAR, axis=1))
-    canvas.paste(Image.fromarray(ramp), corner)
-    pen = ImageDraw.Draw(canvas)
-    x, top = corner
+    bar.paste(Image.fromarray(ramp), (0, BAR_ROOM))
+    pen = ImageDraw.Draw(bar)
     for value in np.linspace(low, 1.0, 5):
-        y = top + round((1 - value) / (1 - low) * (height - 1))
-        pen.line((x + _BAR, y, x + _BAR + 5, y), fill=QUIET)
-        pen.text(
-            (x + _BAR + 10, y),
-            f"{value:g}",
-            fill=QUIET,
-            font=ImageFont.load_default(15),
-            anchor="lm",
-        )
+        y = BAR_ROOM + round((1 - value) / (1 - low) * (height - 1))
+        pen.line((_BAR, y, _BAR + 5, y), fill=QUIET)
+        words = ImageFont.load_default(15)
+        pen.text((_BAR + 10, y), f"{value:g}", fill=QUIET, font=words, anchor="lm")
+    return bar
 
 
 def _resized(heat: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:

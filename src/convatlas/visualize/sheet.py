@@ -14,7 +14,7 @@ _EDGE = (222, 224, 228)
 _LETTERS = 24  # height of a caption
 _LEAST_WIDTH = 560  # of the heading above a narrow sheet
 _WIDTH = 1000  # what a sheet's tiles together take about, pixels
-_LARGEST, _SMALLEST = 224, 40  # side of a tile
+_LARGEST, _SMALLEST = 320, 40  # side of a tile
 
 
 @dataclass(frozen=True, slots=True)
