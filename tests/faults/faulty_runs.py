@@ -75,7 +75,10 @@ def outcome(folder):
     timed = ("seconds", "images_per_second")
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return (
-        hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        *(
+            hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()
+            for name in ("model", "best")
+        ),
         (folder / "test.json").read_text(),
         [{k: v for k, v in json.loads(line).items() if k not in timed} for line in lines],
     )

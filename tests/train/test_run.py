@@ -67,6 +67,7 @@ class TestFolder:
     def test_what_lies_in_it(self, undisturbed):
         names = sorted(path.name for path in undisturbed.iterdir())
         assert names == [
+            "best.safetensors",
             "checkpoints",
             "config.json",
             "metrics.jsonl",
@@ -90,6 +91,17 @@ class TestFolder:
         told = json.loads((undisturbed / "test.json").read_text())
         assert test.top1_accuracy == told["top1_accuracy"]
         assert metadata["metrics"]["test"]["top1_accuracy"] == told["top1_accuracy"]
+
+    def test_the_best_validation_is_kept_too(self, undisturbed, pictures):
+        accuracies = [record["val_accuracy"] for record in metrics(undisturbed)]
+        model, metadata = ca.load(undisturbed / "best.safetensors")
+        told = metadata["metrics"]
+        assert told["val_accuracy"] == max(accuracies)
+        assert told["epochs"] == accuracies.index(max(accuracies)) + 1
+        assert "test" not in told
+        preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
+        val = evaluate(model, open_source(pictures).val, preprocessing, metadata["classes"])
+        assert val.top1_accuracy == max(accuracies)
 
     def test_equal_runs_give_equal_files(self, undisturbed, pictures, tmp_path):
         result = run(pictures, tmp_path / "again")

@@ -16,7 +16,16 @@ from convatlas.weights.store import FILE_NAME
 # how `whole_file` calls what it has not yet renamed
 _UNFINISHED = tuple(
     f".{name}"
-    for name in ("config.", "diverged.", "metrics.", "test.", "test_reads.", "model.", "step-")
+    for name in (
+        "best.",
+        "config.",
+        "diverged.",
+        "metrics.",
+        "test.",
+        "test_reads.",
+        "model.",
+        "step-",
+    )
 )
 _MAY_DIFFER = ("root", "versions")  # where the same images lie, and what is installed
 _DATA = ("images", "manifest")  # how many images there are, and which
@@ -47,6 +56,11 @@ class RunFiles:
     def model(self) -> Path:
         """The trained network, once the run is done."""
         return self.path / FILE_NAME
+
+    @property
+    def best(self) -> Path:
+        """The network as it was after the epoch that validated best, for who wants to pick."""
+        return self.path / "best.safetensors"
 
     @property
     def test(self) -> Path:
@@ -123,7 +137,15 @@ class RunFiles:
             self.shards.clear()
             events = sorted(self.tensorboard.glob("events.out.tfevents.*"))
             pages = (self.report, self.card, self.bad_images, self.path / readings.FILE_NAME)
-            for file in (*events, *pages, self.metrics, self.model, self.test, self.config):
+            for file in (
+                *events,
+                *pages,
+                self.metrics,
+                self.best,
+                self.model,
+                self.test,
+                self.config,
+            ):
                 file.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(f"can't clear {self.path}: {error.strerror or error}") from error

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from convatlas.analysis.report import analyze_name
 from convatlas.data.sources import Source
@@ -20,9 +19,10 @@ from convatlas.train.determinism import deterministic_algorithms
 from convatlas.train.distributed import FailedElsewhereError, Ranks
 from convatlas.train.events import Download, Progress, ignore
 from convatlas.train.finetuning import FRESH, Start
+from convatlas.train.finishing import finish, keep_best
 from convatlas.train.folder import RunFiles, read_json, write_json
 from convatlas.train.lock import locked
-from convatlas.train.loop import Data, fit, test_network
+from convatlas.train.loop import Data, fit
 from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
@@ -30,7 +30,6 @@ from convatlas.train.state import State
 from convatlas.train.step import DivergedError
 from convatlas.train.threads import threads_for, threads_of
 from convatlas.train.tracking import tracked
-from convatlas.weights.store import save
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,10 @@ def start_run(
     Several processes, `options.ranks`, all call this with the same values; the first one writes
     and tells, and all get the result. After a restart by torchrun it goes on as with `resume`.
 
-    The folder holds `config.json`, `metrics.jsonl`, `checkpoints/`, `bad_images.txt` if there are
-    any, and at the end `test.json` and `model.safetensors`. Its result are the weights of the last
-    epoch (their average, where the recipe has one); the test images choose nothing.
+    The folder holds `config.json`, `metrics.jsonl`, `checkpoints/`, `best.safetensors` (of the
+    epoch that validated best), `bad_images.txt` if there are any, and at the end `test.json` and
+    `model.safetensors`. Its result are the weights of the last epoch (their average, where the
+    recipe has one); no image chooses anything of it.
 
     Args:
         name: A network, see `convatlas.variants()`.
@@ -184,17 +184,23 @@ def _train(
         bad = SharedBadImages(BadImages(files.bad_images, progress), options.ranks)
         if isinstance(plan.source, Source):  # a bad image with a mask is not passed over
             plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
+
+        def keep_all(state: State) -> None:
+            bad.gather()
+            keep_best(files, plan, config, options, state)
+            keep(files, options, state)
+
         fit(
             state,
             plan.recipe,
             Data(plan.source.train, plan.source.val, plan.task),
             seed=plan.seed,
             options=options,
-            keep=partial(_keep, files, options, bad),
+            keep=keep_all,
             stop=stop,
             progress=progress,
         )
-        _finish(files, plan, config, state, options, stop)
+        finish(files, plan, config, state, options, stop)
         bad.gather()
 
 
@@ -210,11 +216,6 @@ def _result(files: RunFiles, plan: Plan, state: State) -> RunResult:
         val_accuracy=state.records[-1]["val_accuracy"] if state.records else None,
         test=plan.task.summary(read_json(files.test)) if state.finished else None,
     )
-
-
-def _keep(files: RunFiles, options: RunOptions, bad: SharedBadImages, state: State) -> None:
-    bad.gather()
-    keep(files, options, state)
 
 
 @contextlib.contextmanager
@@ -233,42 +234,3 @@ def _divergence_told(files: RunFiles, ranks: Ranks) -> Generator[None]:
 def _macs_of_step(plan: Plan) -> float:
     shape = (plan.in_channels, *plan.preprocessing.size)
     return analyze_name(plan.name, shape, plan.num_classes).macs * plan.recipe.batch_size
-
-
-def _finish(
-    files: RunFiles,
-    plan: Plan,
-    config: Mapping[str, Any],
-    state: State,
-    options: RunOptions,
-    stop: Callable[[], bool],
-) -> None:
-    """Test and write the result; what a former process has done is not done again."""
-    ranks = options.ranks
-    if state.finished:
-        return
-
-    def stop_if_asked(*_: int) -> None:
-        if ranks.size == 1 and stop():  # several would have to agree
-            raise StoppedError  # the state after the last epoch is kept already
-
-    if not ranks.by_first(files.test.exists):
-        evaluation = test_network(state, plan.task, plan.source.test, options, stop_if_asked)
-        ranks.by_first(lambda: write_json(files.test, evaluation.to_dict()))
-    network = plan.final_network(state.result)
-    ranks.by_first(lambda: _save(files, plan, config, state, network))
-    state.finished = True
-    keep(files, options, state)
-
-
-def _save(
-    files: RunFiles, plan: Plan, config: Mapping[str, Any], state: State, network: nn.Module
-) -> None:
-    metrics = {
-        "epochs": len(state.records),
-        "val_accuracy": state.records[-1]["val_accuracy"],
-        "val_loss": state.records[-1]["val_loss"],
-        "test": plan.task.summary(read_json(files.test)),
-    }
-    kept = ("classes", "preprocessing", "source", "recipe_name", "recipe", "seed")
-    save(network, files.model, {key: config[key] for key in kept} | {"metrics": metrics})
