@@ -132,6 +132,25 @@ def test_the_first_of_a_machine_prepares_before_the_others():
     assert waited > 0.2
 
 
+def prepare_for_long(rank, port, results):
+    os.environ.update(environment(rank, 2, port) | {"LOCAL_RANK": "0", "GROUP_RANK": str(rank)})
+    with joined(timedelta(seconds=1)) as ranks:
+        ranks.prepared(lambda: time.sleep(2.5 * rank))
+        results.put(ranks.sums(1))
+
+
+def test_a_machine_may_download_for_longer_than_the_timeout():
+    results, port = CONTEXT.Queue(), free_port()
+    processes = [
+        CONTEXT.Process(target=prepare_for_long, args=(rank, port, results)) for rank in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    assert [results.get(timeout=60) for _ in processes] == [[2], [2]]
+    for process in processes:
+        process.join(10)
+
+
 def compare(ranks, configs):
     ranks.check_alike(configs[ranks.rank])
     return "alike"

@@ -166,6 +166,7 @@ class Ranks:
         if self.store is None:
             return call()
         store, ready = self.store, f"convatlas/prepared/{self.host}"
+        done = [f"convatlas/ready/{rank}" for rank in range(self.size)]
 
         def in_turn() -> T:
             try:
@@ -175,6 +176,8 @@ class Ranks:
             finally:
                 if not self.host_rank:
                     store.set(ready, "")
+                store.set(done[self.rank], "")
+                store.wait(done, PREPARING)  # the group would not wait for a download
 
         return self.all_or_none(in_turn)
 
