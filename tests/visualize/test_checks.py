@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from convatlas.errors import InputError
 from convatlas.visualize.checks import (
     area,
-    blurred,
     completeness_gap,
     deletion_curve,
     insertion_curve,
@@ -85,20 +84,6 @@ def test_pointing_and_shares_of_heat() -> None:
     assert pointing_hits(heat, boxes).tolist() == [True, False, True]
     assert pointing_hits(heat, boxes, tolerance=1).tolist() == [True, True, True]
     assert share_inside(heat, boxes).tolist() == [0.75, 0.0, 0.0]
-
-
-def test_a_blur_keeps_the_mean_colour_and_is_a_gaussian() -> None:
-    flat = torch.full((1, 2, 9, 7), 0.3)
-    torch.testing.assert_close(blurred(flat, 2.0), flat)
-    point = torch.zeros(1, 1, 41, 41)
-    point[..., 20, 20] = 1
-    spread = blurred(point, 3.0)[0, 0]
-    torch.testing.assert_close(spread.sum(), torch.tensor(1.0))
-    torch.testing.assert_close(
-        spread[20, 23] / spread[20, 20], torch.exp(torch.tensor(-0.5)), rtol=1e-4, atol=0
-    )
-    with pytest.raises(InputError, match="wider than 0"):
-        blurred(flat, 0.0)
 
 
 @pytest.mark.parametrize("probability", [False, True])

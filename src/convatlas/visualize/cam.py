@@ -10,14 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError
-from convatlas.visualize.scores import (
-    Labels,
-    chosen_labels,
-    layer_name,
-    maps_and_logits,
-    peak_of_one,
-    resized,
-)
+from convatlas.visualize.labels import Labels, chosen_labels
+from convatlas.visualize.scores import layer_name, maps_and_logits, peak_of_one, resized
 
 _NEAR = 1e-3  # of the largest logit: what rounding to 32 bits may make of an identity
 

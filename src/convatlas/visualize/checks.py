@@ -1,14 +1,14 @@
 """How good an explanation is: identities, curves and games that need no one's eye."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError
 from convatlas.evaluate.modes import eval_mode
 from convatlas.visualize.integrated_gradients import baseline_of
-from convatlas.visualize.scores import Labels, chosen_labels, class_scores, prepared, widened
+from convatlas.visualize.labels import Labels, chosen_labels, class_scores
+from convatlas.visualize.scores import prepared, widened
+from convatlas.visualize.smoothness import blurred
 
 
 @torch.no_grad()
@@ -141,27 +141,6 @@ def share_inside(heat: Tensor, boxes: Tensor) -> Tensor:
     total = positive.sum(dim=(1, 2))
     share = (positive * inside).sum(dim=(1, 2)) / total
     return torch.where(total > 0, share, 0)
-
-
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Blur images (N, C, H, W) by a Gaussian of `sigma` pixels; borders are mirrored.
-
-    Raises:
-        InputError: `sigma` is not above 0.
-    """
-    if sigma <= 0:
-        raise InputError(f"a blur is wider than 0 pixels, not {sigma}")
-    for axis in (2, 3):
-        # a mirror shows no more than the image
-        radius = min(math.ceil(2 * sigma), images.shape[axis] - 1)
-        at = torch.arange(-radius, radius + 1, device=images.device, dtype=torch.float32)
-        kernel = torch.exp(-(at**2) / (2 * sigma**2))
-        shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
-        weight = (kernel / kernel.sum()).view(shape).to(images).repeat(images.shape[1], 1, 1, 1)
-        padding = (0, 0, radius, radius) if axis == 2 else (radius, radius, 0, 0)
-        padded = nn.functional.pad(images, padding, mode="reflect")
-        images = nn.functional.conv2d(padded, weight, groups=images.shape[1])
-    return images
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from convatlas.errors import InputError
 from convatlas.visualize.backward_rules import ruled
+from convatlas.visualize.labels import Labels
 from convatlas.visualize.scores import (
-    Labels,
     explaining,
     gradient_of,
     held_maps,

@@ -7,7 +7,8 @@ Networks via Gradient-based Localization": https://arxiv.org/abs/1610.02391
 import torch
 from torch import Tensor, nn
 
-from convatlas.visualize.scores import Labels, maps_and_gradients, peak_of_one, resized
+from convatlas.visualize.labels import Labels
+from convatlas.visualize.scores import maps_and_gradients, peak_of_one, resized
 
 
 def grad_cam(

@@ -7,7 +7,8 @@ Deep Convolutional Networks": https://arxiv.org/abs/1710.11063
 import torch
 from torch import Tensor, nn
 
-from convatlas.visualize.scores import Labels, maps_and_gradients, peak_of_one, resized
+from convatlas.visualize.labels import Labels
+from convatlas.visualize.scores import maps_and_gradients, peak_of_one, resized
 
 
 def grad_cam_plus_plus(

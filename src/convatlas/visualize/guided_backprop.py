@@ -7,7 +7,8 @@ Net", section 3.4: https://arxiv.org/abs/1412.6806
 from torch import Tensor, nn
 
 from convatlas.visualize.backward_rules import ruled
-from convatlas.visualize.scores import Labels, input_gradients
+from convatlas.visualize.labels import Labels
+from convatlas.visualize.scores import input_gradients
 
 
 def guided_backprop(model: nn.Module, images: Tensor, labels: Labels = None) -> Tensor:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from convatlas.visualize.grad_cam import grad_cam
 from convatlas.visualize.guided_backprop import guided_backprop
-from convatlas.visualize.scores import Labels, scores_of
+from convatlas.visualize.labels import Labels
+from convatlas.visualize.scores import scores_of
 
 
 def guided_grad_cam(

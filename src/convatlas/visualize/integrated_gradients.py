@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError
-from convatlas.visualize.scores import Labels, input_gradients, prepared, scores_of, widened
+from convatlas.visualize.labels import Labels
+from convatlas.visualize.scores import input_gradients, prepared, scores_of, widened
 
 
 def integrated_gradients(

@@ -1,8 +1,5 @@
 """Layers by their names: the maps they give, and the pixels that a map's value sees."""
 
-import contextlib
-from collections.abc import Generator
-
 import torch
 from torch import Tensor, nn
 
@@ -11,28 +8,9 @@ from convatlas.analysis.record import LayerRecord
 from convatlas.analysis.trace import trace
 from convatlas.errors import InputError, unknown
 from convatlas.evaluate.modes import eval_mode
-from convatlas.visualize.scores import checked_maps, layer_name, prepared, widened
+from convatlas.visualize.scores import held_maps, layer_name, prepared, widened
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are just outside
-
-
-@contextlib.contextmanager
-def caught(model: nn.Module, name: str) -> Generator[list[Tensor]]:
-    """Collect what a layer gives while the model runs; the hook goes on the way out.
-
-    What follows the layer works on a copy: an activation in place would change what is held.
-    """
-    found: list[Tensor] = []
-
-    def hold(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        found.append(checked_maps(name, output))
-        return found[-1].clone()
-
-    hook = model.get_submodule(name).register_forward_hook(hold)
-    try:
-        yield found
-    finally:
-        hook.remove()
 
 
 def maps_in_graph(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
@@ -43,10 +21,8 @@ def maps_in_graph(model: nn.Module, inputs: Tensor, name: str) -> Tensor:
     Raises:
         InputError: The layer gives no maps, or does not run just once.
     """
-    with caught(model, name) as found:
+    with held_maps(model, name, lambda maps: maps) as found:
         model(inputs.clone())
-    if len(found) != 1:
-        raise InputError(f"layer {name!r} ran {len(found)} times for one image, not once")
     return found[0]
 
 

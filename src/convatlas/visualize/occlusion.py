@@ -11,13 +11,8 @@ from torch import Tensor, nn
 
 from convatlas.errors import InputError
 from convatlas.evaluate.modes import eval_mode
-from convatlas.visualize.scores import (
-    Labels,
-    chosen_labels,
-    class_scores,
-    prepared,
-    widened,
-)
+from convatlas.visualize.labels import Labels, chosen_labels, class_scores
+from convatlas.visualize.scores import prepared, widened
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from convatlas.errors import InputError
 from convatlas.evaluate.modes import eval_mode
-from convatlas.visualize.scores import Labels, prepared, scores_of
+from convatlas.visualize.labels import Labels
+from convatlas.visualize.scores import prepared, scores_of
 
 _WINDOW = 7  # pixels, of the structural similarity
 _SAME = 0.5  # above this correlation two maps are called similar

@@ -6,7 +6,8 @@ Classification Models and Saliency Maps", section 3: https://arxiv.org/abs/1312.
 
 from torch import Tensor, nn
 
-from convatlas.visualize.scores import Labels, input_gradients
+from convatlas.visualize.labels import Labels
+from convatlas.visualize.scores import input_gradients
 
 
 def saliency(model: nn.Module, images: Tensor, labels: Labels = None) -> Tensor:

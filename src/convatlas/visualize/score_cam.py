@@ -8,15 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError
-from convatlas.visualize.scores import (
-    Labels,
-    chosen_labels,
-    maps_and_logits,
-    peak_of_one,
-    prepared,
-    resized,
-    scores_of,
-)
+from convatlas.visualize.labels import Labels, chosen_labels
+from convatlas.visualize.scores import maps_and_logits, peak_of_one, prepared, resized, scores_of
 
 
 @torch.no_grad()

@@ -6,15 +6,13 @@ its image, so its gradient says little (Simonyan, Vedaldi, Zisserman 2013, secti
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError, suggest, unknown
 from convatlas.evaluate.modes import eval_mode
-
-Labels = int | Sequence[int] | Tensor | None
+from convatlas.visualize.labels import Labels, broken, chosen_labels, class_scores
 
 
 @contextlib.contextmanager
@@ -40,43 +38,6 @@ def prepared(model: nn.Module, images: Tensor) -> Tensor:
         )
     weights = (p for p in model.parameters() if p.is_floating_point())
     return images.detach().clone().to(next(weights, images).dtype)
-
-
-def chosen_labels(logits: Tensor, labels: Labels = None) -> Tensor:
-    """Give the class to explain of each image: (N,), int64, on the device of `logits`.
-
-    Args:
-        logits: (N, classes).
-        labels: One class for all images, or one for each; None: the top class of each.
-
-    Raises:
-        InputError: Logits of another shape or that are not finite, no such class, or not one
-            class an image.
-    """
-    if not isinstance(logits, Tensor) or logits.dim() != 2:
-        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"an explanation needs a classifier's logits (N, classes); got {given}")
-    if not torch.isfinite(logits).all():
-        raise _broken("the class scores")
-    if labels is None:
-        return logits.detach().argmax(dim=1)
-    count, classes = logits.shape
-    given = _as_list(labels)
-    if given is None:
-        given = [labels] * count
-    elif len(given) != count:
-        raise InputError(f"{len(given)} labels for {count} images: give one, or one for each")
-    return torch.tensor([_checked(label, classes) for label in given], device=logits.device)
-
-
-def class_scores(logits: Tensor, labels: Tensor) -> Tensor:
-    """Give the logit of each image's class: (N,).
-
-    Args:
-        logits: (N, classes).
-        labels: As `chosen_labels` gives them.
-    """
-    return logits.gather(1, labels[:, None])[:, 0]
 
 
 @torch.no_grad()
@@ -146,7 +107,7 @@ def maps_and_gradients(
         scores = class_scores(logits, chosen_labels(logits, labels))
     gradients = gradient_of(scores, found[0], f"the maps of layer {name!r}")
     if not torch.isfinite(found[0]).all():
-        raise _broken(f"the maps of layer {name!r}")
+        raise broken(f"the maps of layer {name!r}")
     return widened(found[0].detach()), gradients
 
 
@@ -207,7 +168,7 @@ def gradient_of(scores: Tensor, source: Tensor, what: str) -> Tensor:
     if gradient is None:
         raise InputError(f"the class score does not depend on {what}")
     if not torch.isfinite(gradient).all():
-        raise _broken(what)
+        raise broken(what)
     return widened(gradient)
 
 
@@ -262,22 +223,3 @@ def peak_of_one(heat: Tensor) -> Tensor:
 def widened(values: Tensor) -> Tensor:
     """Give 16-bit numbers as float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
-
-
-def _as_list(labels: Any) -> list[Any] | None:
-    """Read several labels, None where it is one."""
-    if isinstance(labels, Tensor) or hasattr(labels, "ndim"):
-        return labels.tolist() if labels.ndim else None
-    return list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else None
-
-
-def _checked(label: Any, classes: int) -> int:
-    if isinstance(label, bool) or not hasattr(label, "__index__"):
-        raise InputError(f"a class is given by its number, from 0 to {classes - 1}, not {label!r}")
-    if not 0 <= label < classes:
-        raise InputError(f"no class {label}; there are {classes}, from 0 to {classes - 1}")
-    return int(label)
-
-
-def _broken(what: str) -> InputError:
-    return InputError(f"{what}: values that are not finite; the weights or the image are broken")

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError
+from convatlas.visualize.labels import Labels
 from convatlas.visualize.saliency import saliency
-from convatlas.visualize.scores import Labels, prepared, scores_of, widened
+from convatlas.visualize.scores import prepared, scores_of, widened
 
 
 def smooth_grad(
