@@ -12,6 +12,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["convatlas.train.run", "pytest"])
 
 
+class TakingTurns:
+    """One of several processes that run one after the other; the last one sees what all found."""
+
+    def __init__(self, rank, size, board):
+        self.part, self.board = (rank, size), board
+
+    def together(self, call):
+        self.board.append(call(self.part))
+        return self.board
+
+
 def in_ranks(size, call, *arguments):
     """Give what `call(ranks, *arguments)` gave in each process, in the order of the ranks.
 

@@ -9,20 +9,10 @@ from convatlas.data.preprocess import Preprocessing
 from convatlas.data.splits import ArraySplit
 from convatlas.evaluate.evaluation import evaluate
 from convatlas.evaluate.protocols import CENTER, TenCrop
+from rank_processes import TakingTurns
 
 CLASSES = ("a", "b", "c")
 PREPROCESSING = Preprocessing((6, 6), (0.5,), (0.25,), resize_shorter=8)
-
-
-class Rank:
-    """One of several processes, whose findings lie on a board; the last one sees all of them."""
-
-    def __init__(self, rank, size, board):
-        self.part, self.board = (rank, size), board
-
-    def together(self, call):
-        self.board.append(call(self.part))
-        return self.board
 
 
 def split_of(count):
@@ -43,7 +33,7 @@ def test_together_they_are_one(protocol, count):
     split, model, board = split_of(count), network(), []
     alone = evaluate(model, split, PREPROCESSING, CLASSES, **settings)
     for rank in range(3):
-        sharing = Rank(rank, 3, board)
+        sharing = TakingTurns(rank, 3, board)
         shared = evaluate(model, split, PREPROCESSING, CLASSES, sharing=sharing, **settings)
     assert sum(len(part.predictions) for part in board) == count
     assert [p.index for p in shared.predictions] == list(range(count))

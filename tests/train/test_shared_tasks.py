@@ -10,6 +10,7 @@ from convatlas.data.preprocess import Preprocessing
 from convatlas.data.segmentation import open_segmentation
 from convatlas.data.tiles import TileReader, tile_batches
 from convatlas.evaluate.segmentation import evaluate_segmentation
+from rank_processes import TakingTurns
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +30,6 @@ def pairs(tmp_path_factory):
     return open_segmentation(f"segmentation:{folder}", root=None)
 
 
-class Rank:
-    """One of several processes, whose findings lie on a board; the last one sees all of them."""
-
-    def __init__(self, rank, size, board):
-        self.part, self.board = (rank, size), board
-
-    def together(self, call):
-        self.board.append(call(self.part))
-        return self.board
-
-
 PREPROCESSING = Preprocessing((16, 16), (0.5,), (0.25,))
 WHOLE = Preprocessing((208, 208), (0.5,), (0.25,))
 
@@ -50,7 +40,7 @@ def test_segmentations_are_counted_together(pairs):
     alone = evaluate_segmentation(model, pairs.train, WHOLE)
     board = []
     for rank in range(3):
-        sharing = Rank(rank, 3, board)
+        sharing = TakingTurns(rank, 3, board)
         shared = evaluate_segmentation(model, pairs.train, WHOLE, sharing=sharing)
     assert shared.confusion == alone.confusion
     assert shared.images == alone.images
