@@ -49,7 +49,9 @@ def smallest(name: str) -> tuple[dict[str, Any], int]:
         return {"input_size": size}, size
     least = smallest_square(build_meta(name).eval(), variant.input_shape)
     assert least is not None
-    return {}, max(least, 8)
+    # oneDNN's bfloat16 gradient of a 3x3 kernel with stride 2 on maps of 1x1 may be NaN
+    native = variant.input_shape[1]
+    return {}, max(least, 64 if native > 64 else 8)
 
 
 @pytest.fixture(
