@@ -42,6 +42,8 @@ def test_a_method_draws_one_picture(
         (["filters", "MODEL", "IMAGE"], "they take no image"),
         (["filters", "MODEL", "--layer", "stage"], "no convolution named 'stage'"),
         (["filters", "MODEL", "--scaling", "eech"], "did you mean: each"),
+        (["filters", "MODEL", "--parts", "3"], "16 filters can't be cut into 3 equal parts"),
+        (["filters", "MODEL", "--parts", "2"], "colour is that of filters (K, 3, k, k)"),
         (["filters", "MODEL", "--label", "3"], "filters takes no --label; it takes --layer"),
         (["activations", "MODEL"], "activations needs an image"),
         (["activations", "MODEL", "IMAGE", "--maps", "3,x"], "no list of maps"),

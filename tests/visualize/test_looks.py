@@ -13,7 +13,7 @@ import convatlas as ca
 from convatlas.errors import InputError
 from convatlas.visualize.activations import activations, dead_maps, scaled_maps
 from convatlas.visualize.erf import effective_field
-from convatlas.visualize.filters import filters, first_filters, roughness
+from convatlas.visualize.filters import colour_share, filters, first_filters, roughness
 
 
 def test_each_filter_fills_the_range_and_keeps_its_order() -> None:
@@ -65,6 +65,16 @@ def test_noise_is_rougher_than_edges() -> None:
     edges = torch.linspace(-1, 1, 7).expand(5, 3, 7, 7)
     assert float(roughness(noise).mean()) == pytest.approx(1, abs=0.05)
     assert float(roughness(edges).max()) < 0.4
+
+
+def test_the_share_of_colour() -> None:
+    grey = torch.randn(1, 1, 5, 5).expand(1, 3, 5, 5)
+    red_green = torch.tensor([1.0, -1.0, 0.0])[:, None, None].expand(1, 3, 5, 5)
+    red = torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(1, 3, 5, 5)
+    share = colour_share(torch.cat([grey, red_green, red, torch.zeros(1, 3, 5, 5)]))
+    torch.testing.assert_close(share, torch.tensor([0.0, 1.0, 2 / 3, 0.0]))
+    with pytest.raises(InputError, match="not \\(2, 1, 5, 5\\)"):
+        colour_share(torch.zeros(2, 1, 5, 5))
 
 
 def test_activations_are_what_the_layers_give() -> None:

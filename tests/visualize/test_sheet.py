@@ -68,7 +68,7 @@ def test_a_contact_sheet_shows_each_heat() -> None:
 
 def test_filters_maps_and_patches_make_sheets() -> None:
     values = torch.rand(6, 3, 5, 5)
-    halves = filters_picture(values, "Filters", halves=2)
+    halves = filters_picture(values, "Filters", labels=["one", "two"])
     assert halves.height > filters_picture(values, "Filters").height
     maps = torch.rand(3, 4, 4)
     maps[1] = 0

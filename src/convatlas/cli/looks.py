@@ -38,7 +38,22 @@ def _filters(request: Request, predictor: "Predictor") -> list[Drawn]:
     )
     shown = filters(predictor.model, name, scaling=scaling)
     facts = _facts(request, predictor, name, filters=count, scaling=scaling)
-    return [Drawn(predictor.name, filters_picture(shown, "Filters", subtitle), facts)]
+    labels: tuple[str, ...] = ()
+    if "parts" in request.options:
+        facts["colour"] = _colour_shares(weights, request.options["parts"])
+        shares = enumerate(facts["colour"], 1)
+        labels = tuple(f"part {n}: {share:.0%} of it is colour" for n, share in shares)
+    picture = filters_picture(shown, "Filters", subtitle, labels)
+    return [Drawn(predictor.name, picture, facts)]
+
+
+def _colour_shares(weights: "Tensor", parts: int) -> list[float]:
+    """Give the mean share of colour in each of some equal parts of the filters."""
+    from convatlas.visualize.filters import colour_share
+
+    if parts < 1 or len(weights) % parts:
+        raise InputError(f"{len(weights)} filters can't be cut into {parts} equal parts")
+    return [float(colour_share(part).mean()) for part in weights.chunk(parts)]
 
 
 def _activations(request: Request, predictor: "Predictor") -> list[Drawn]:

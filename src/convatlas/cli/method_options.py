@@ -44,6 +44,7 @@ _OPTIONS = (
     click.option("--octaves", type=int, help="maximize: sizes, each 1.4 times the last; 1."),
     click.option("--tv", type=float, help="Weight of the variation; maximize 0, invert 0.001."),
     click.option("--count", type=int, help="patches: how many for each map; 9."),
+    click.option("--parts", type=int, help="filters: shown apart, such as AlexNet's 2 halves."),
     click.option(
         "--scaling",
         help="filters: each at full contrast (each, the default), or one scale for all (together).",

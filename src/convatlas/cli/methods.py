@@ -95,7 +95,7 @@ METHODS = {
         "Filters",
         "what the first layer looks for (Krizhevsky et al. 2012)",
         "looks",
-        options=("layer", "scaling"),
+        options=("layer", "scaling", "parts"),
         needs_image=False,
     ),
     "activations": Method(

@@ -67,6 +67,29 @@ def first_filters(model: nn.Module, layer: str | None = None) -> tuple[str, Tens
     return name, weights
 
 
+def colour_share(weights: Tensor) -> Tensor:
+    """Say how much of each filter looks for colour: 0 for a grey one, 1 without any grey.
+
+    A filter is its mean over the three channels and a rest; the share of the rest in the sum of
+    squares. Krizhevsky et al. 2012, section 6.1, see that the kernels of one of AlexNet's halves
+    become largely colour-agnostic and those of the other colour-specific.
+
+    Args:
+        weights: (K, 3, k, k).
+
+    Returns:
+        (K,); 0 for a filter of zeros.
+
+    Raises:
+        InputError: The filters do not span three channels.
+    """
+    if weights.dim() != 4 or weights.shape[1] != 3:
+        raise InputError(f"colour is that of filters (K, 3, k, k), not {tuple(weights.shape)}")
+    rest = weights - weights.mean(dim=1, keepdim=True)
+    power = weights.square().sum(dim=(1, 2, 3))
+    return rest.square().sum(dim=(1, 2, 3)) / power.clamp(min=_least(weights))
+
+
 def roughness(weights: Tensor) -> Tensor:
     """Say how far filters are from smooth: the correlation of neighbours, turned around.
 

@@ -25,7 +25,7 @@ def plain_picture(values: Tensor) -> Image.Image:
 
 
 def filters_picture(
-    filters: Tensor, title: str, subtitle: str = "", halves: int = 1
+    filters: Tensor, title: str, subtitle: str = "", labels: Sequence[str] = ()
 ) -> Image.Image:
     """Show filters in rows.
 
@@ -33,17 +33,17 @@ def filters_picture(
         filters: As `convatlas.visualize.filters.filters` gives them.
         title: See `convatlas.visualize.sheet.sheet`.
         subtitle: Likewise.
-        halves: Parts of the layer that are shown apart, such as AlexNet's two.
+        labels: Of equal parts of the layer that are shown apart, such as AlexNet's two.
     """
-    parts = filters.chunk(halves)
-    tiles = [[Tile(plain_picture(values)) for values in part] for part in parts]
-    columns = len(in_rows(tiles[0])[0])
-    rows, labels = [], []
-    for number, part in enumerate(tiles, 1):
-        broken = in_rows(part, columns)
+    tiles = [Tile(plain_picture(values)) for values in filters]
+    columns = len(in_rows(tiles)[0])
+    size = -(-len(tiles) // max(1, len(labels)))
+    rows, shown = [], []
+    for number, begin in enumerate(range(0, len(tiles), size)):
+        broken = in_rows(tiles[begin : begin + size], columns)
         rows += broken
-        labels += [f"part {number}", *[""] * (len(broken) - 1)]
-    return sheet(rows, title, subtitle, labels=labels if halves > 1 else ())
+        shown += [labels[number] if labels else "", *[""] * (len(broken) - 1)]
+    return sheet(rows, title, subtitle, labels=shown if labels else ())
 
 
 def maps_picture(

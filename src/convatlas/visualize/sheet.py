@@ -44,7 +44,7 @@ def sheet(
         rows: At least one tile.
         title: What is shown; long titles are broken into lines.
         subtitle: In smaller letters below.
-        labels: What is written above each row, as many as rows.
+        labels: What is written above each row, as many as rows; an empty one takes no room.
         side: Longer side of a tile, pixels; as large as the number of columns lets it be when not
             given.
 
@@ -62,9 +62,12 @@ def sheet(
     width = max(picture.width for row in pictures for picture in row)
     content = max(columns * (width + _GAP) - _GAP, _LEAST_WIDTH)
     lines = heading(title, subtitle, content)
-    above = _LETTERS if labels else 0
     below = _LETTERS if any(tile.caption for row in rows for tile in row) else 0
-    heights = [above + max((p.height for p in row), default=0) + below + _GAP for row in pictures]
+    rooms = [_LETTERS if label else 0 for label in labels or [""] * len(rows)]
+    heights = [
+        room + max((p.height for p in row), default=0) + below + _GAP
+        for room, row in zip(rooms, pictures, strict=True)
+    ]
     top = _MARGIN + sum(line.height for line in lines) + 16
     size = (content + 2 * _MARGIN, top + sum(heights) - _GAP + _MARGIN)
     canvas = Image.new("RGB", size, PAPER)
@@ -72,7 +75,8 @@ def sheet(
     set_heading(pen, lines, (_MARGIN, _MARGIN))
     y = top
     for index, (row, shown) in enumerate(zip(rows, pictures, strict=True)):
-        if labels:
+        above = rooms[index]
+        if above:
             set_caption(pen, labels[index], (_MARGIN, y), content)
         for column, (tile, picture) in enumerate(zip(row, shown, strict=True)):
             x = _MARGIN + column * (width + _GAP)
