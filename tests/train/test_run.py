@@ -296,11 +296,13 @@ class TestStarting:
     def test_overwriting_removes_the_run_and_nothing_else(self, undisturbed, pictures, tmp_path):
         shutil.copytree(undisturbed, tmp_path / "run")
         (tmp_path / "run" / "notes.txt").write_text("mine")
+        (tmp_path / "run" / "diverged.json").write_text("of the former run")
         (tmp_path / "run" / "test_reads.jsonl").write_text("{}")
         run(pictures, tmp_path / "run", overwrite=True, epochs=1)
         assert not (tmp_path / "run" / "test_reads.jsonl").exists()
         assert len(metrics(tmp_path / "run")) == 1
         assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+        assert not (tmp_path / "run" / "diverged.json").exists()
 
     def test_a_mistake_overwrites_nothing(self, undisturbed, pictures, tmp_path):
         shutil.copytree(undisturbed, tmp_path / "run")

@@ -136,16 +136,10 @@ class RunFiles:
             self.checkpoints.clear()
             self.shards.clear()
             events = sorted(self.tensorboard.glob("events.out.tfevents.*"))
-            pages = (self.report, self.card, self.bad_images, self.path / readings.FILE_NAME)
-            for file in (
-                *events,
-                *pages,
-                self.metrics,
-                self.best,
-                self.model,
-                self.test,
-                self.config,
-            ):
+            pages = (self.report, self.card, self.bad_images, self.diverged)
+            networks = (self.best, self.model)
+            results = (self.metrics, self.test, self.path / readings.FILE_NAME, self.config)
+            for file in (*events, *pages, *networks, *results):
                 file.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(f"can't clear {self.path}: {error.strerror or error}") from error
