@@ -24,6 +24,7 @@ from convatlas.train.folder import RunFiles, read_json, write_json
 from convatlas.train.lock import locked
 from convatlas.train.loop import Data, fit
 from convatlas.train.options import DEFAULTS, RunOptions
+from convatlas.train.passes import check_passes
 from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
@@ -147,6 +148,7 @@ def start_run(
     macs = _macs_of_step(plan) / ranks.size
     config = plan.to_config() | {"options": options.to_config(threads_of(macs))}
     ranks.check_alike({key: value for key, value in config.items() if key != "root"})
+    check_passes(plan, options)
     files = RunFiles(Path(out))
     # the caller's own chance goes on as if nothing was
     with (
