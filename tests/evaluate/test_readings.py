@@ -20,14 +20,21 @@ def run(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
     config = {"source": f"folder:{tmp_path / 'pets'}", "root": None}
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "run" / "metrics.jsonl").touch()
     return tmp_path / "run"
 
 
-def test_a_run_is_its_folder_or_its_file(run: Path, tmp_path: Path) -> None:
+def test_a_run_is_its_folder_or_one_of_its_networks(run: Path, tmp_path: Path) -> None:
     assert run_of(run) == run_of(run / "model.safetensors") == run
+    assert run_of(run / "best.safetensors") == run
     assert run_of(run / "other.safetensors") is None
     assert run_of(tmp_path) is None
     assert run_of("resnet18") is None
+
+
+def test_what_was_handed_on_is_no_run(run: Path) -> None:
+    (run / "metrics.jsonl").unlink()  # `push` leaves it out
+    assert run_of(run) is None
 
 
 def test_one_folder_has_many_paths(run: Path, tmp_path: Path, monkeypatch) -> None:

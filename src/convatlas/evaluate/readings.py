@@ -14,14 +14,16 @@ from convatlas.errors import FileError
 from convatlas.files import write_text
 
 FILE_NAME = "test_reads.jsonl"
+_NETWORKS = ("model.safetensors", "best.safetensors")
+_OF_A_RUN = ("config.json", "metrics.jsonl")  # a folder that was handed on has the first alone
 
 
 def run_of(model: str | Path) -> Path | None:
-    """Give the folder of the run whose result `model` is; None: it is no run's."""
+    """Give the folder of the run whose last or best network `model` is; None: it is no run's."""
     path = Path(model)
     folder = path if path.is_dir() else path.parent
-    own = path.is_dir() or path.name == "model.safetensors"
-    return folder if own and (folder / "config.json").is_file() else None
+    own = path.is_dir() or path.name in _NETWORKS
+    return folder if own and all((folder / file).is_file() for file in _OF_A_RUN) else None
 
 
 def is_own_test_split(folder: Path, source: str, root: str | Path | None) -> bool:
