@@ -115,6 +115,7 @@ def test_a_name_takes_its_weights(
         (["integrated", "MODEL", "IMAGE", "--steps", "0"], "at least 1 step"),
         (["gradcam", "MODEL"], "gradcam needs an image"),
         (["gradcam", "MODEL", "IMAGE", "IMAGE", "--out", "x.png"], "--out is a folder, not x.png"),
+        (["gradcam", "MODEL", "IMAGE", "IMAGE"], "two images are called 'digit 0'"),
         (["gradcam", "MODEL", "IMAGE", "--weights-from", "timm"], "there are none"),
         (["gradcam", "MODEL", "IMAGE", "--layer", "stages.stage"], "did you mean: stages.stage"),
         (["gradcam", "MODEL", "IMAGE", "--label", "10"], "no class named '10'"),

@@ -1,10 +1,10 @@
 """Grad-CAM against its identities, a literal loop, and a hostile model."""
 
-import copy
 from typing import Any
 
 import pytest
 import torch
+from explained_nets import assert_same, state_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -148,28 +148,6 @@ def test_an_activation_in_place_changes_nothing(layer: str) -> None:
     expected = maps_and_gradients(clean, image, 2, layer)
     for found, wanted in zip(maps_and_gradients(hostile, image, 2, layer), expected, strict=True):
         assert torch.equal(found, wanted)
-
-
-def state_of(model: nn.Module) -> dict[str, Any]:
-    return {
-        "modes": [m.training for m in model.modules()],
-        "hooks": [(len(m._forward_hooks), len(m._backward_hooks)) for m in model.modules()],
-        "wants": [p.requires_grad for p in model.parameters()],
-        "grads": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
-        "values": copy.deepcopy(model.state_dict()),
-        "random": torch.get_rng_state(),
-    }
-
-
-def assert_same(before: dict[str, Any], after: dict[str, Any]) -> None:
-    for key in ("modes", "hooks", "wants"):
-        assert before[key] == after[key], key
-    assert torch.equal(before["random"], after["random"])
-    for old, new in zip(before["grads"], after["grads"], strict=True):
-        assert (old is None) == (new is None)
-        assert old is None or torch.equal(old, new)
-    for key, value in before["values"].items():
-        assert torch.equal(value, after["values"][key]), key
 
 
 @pytest.mark.parametrize(

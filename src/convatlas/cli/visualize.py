@@ -60,6 +60,8 @@ def command(
         raise InputError(f"{method} needs an image: convatlas visualize {method} MODEL IMAGE")
     several = len(images) > 1 and not row.one_picture
     _check_place(out, several)
+    if several:
+        _check_stems([image.stem for image in images])
     one_source(weights, weights_from)
     options = {key: value for key, value in given.items() if value not in (None, ())}
     _check_options(method, options)
@@ -84,7 +86,7 @@ def _paired(
         return (weights[0] if weights else None), ()
     from convatlas.weights.opening import pair_weights
 
-    files = [file and Path(file) for _, file in pair_weights((model, *others), weights)]
+    files = [Path(file) if file else None for _, file in pair_weights((model, *others), weights)]
     return files[0], tuple(zip(others, files[1:], strict=True))
 
 
@@ -96,6 +98,13 @@ def _check_place(out: Path | None, several: bool) -> None:
         raise InputError(f"several images make several pictures: --out is a folder, not {out}")
     if not several and out.suffix.lower() != ".png":
         raise InputError(f"pictures are written as PNG: --out must end in .png, not {out}")
+
+
+def _check_stems(stems: list[str]) -> None:
+    """Refuse images whose pictures would have one name, so that none replaces another."""
+    for stem in stems:
+        if stems.count(stem) > 1:
+            raise InputError(f"two images are called {stem!r}: so would their pictures be")
 
 
 def _check_options(method: str, options: dict[str, Any]) -> None:
