@@ -38,7 +38,7 @@ _OPTIONS = (
     click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it."),
     click.option("--maps", callback=_numbers, metavar="NUMBER,...", help="Only these maps."),
     click.option("--rate", type=float, help="maximize: size of a step; 0.1."),
-    click.option("--decay", type=float, help="maximize: what a step takes away; 0.01."),
+    click.option("--decay", type=float, help="maximize: what a step takes away; 0.1."),
     click.option("--blur", type=float, help="maximize: width in pixels, each fourth step; 0.5."),
     click.option("--jitter", type=int, help="maximize: random moves, in pixels; 2."),
     click.option("--octaves", type=int, help="maximize: sizes, each 1.4 times the last; 1."),

@@ -76,7 +76,10 @@ def _inverted(request: Request, predictor: "Predictor") -> list[Drawn]:
         found = invert(predictor.model, image, **request.options)
         pictures = [predictor.preprocessing.image(part[0]) for part in (image, found.images)]
         error = float(found.errors[0])
-        captions = (f"input, {pictures[0].width} x {pictures[0].height}", f"error {error:.2%}")
+        captions = (
+            f"input, {pictures[0].width} x {pictures[0].height}",
+            f"error of the maps {100 * error:.2g} %",
+        )
         tiles = [Tile(p, caption) for p, caption in zip(pictures, captions, strict=True)]
         subtitle = f"{predictor.name}, an image with the maps of layer {found.layer}"
         facts = _facts(request, predictor, dict(request.options))

@@ -36,7 +36,8 @@ class Ascent:
     Attributes:
         steps: In all.
         rate: Root mean square of a step, in units of the preprocessed image.
-        decay: Part of the image that each step takes away.
+        decay: Part of the image that each step takes away; with the same number as `rate`, the
+            values of the image come to a root mean square near 1, as those of photographs have.
         blur: Width of the Gaussian, pixels; 0: none.
         blur_every: Steps from one blur to the next.
         jitter: The image is moved at random by up to so many pixels before each step.
@@ -48,7 +49,7 @@ class Ascent:
 
     steps: int = 200
     rate: float = 0.1
-    decay: float = 0.01
+    decay: float = 0.1
     blur: float = 0.5
     blur_every: int = 4
     jitter: int = 2
