@@ -2,7 +2,7 @@
 # Both need Python 3.11 or newer and nothing else; the first call makes .venv and installs into it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-slow faults tables clean
+.PHONY: help demo check format test test-slow faults tables gallery clean
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -56,6 +56,9 @@ tables: $(READY) ## Renew the tables and pictures of the README and the docs
 
 tables-check: $(READY) ## Say which of them are out of date
 	@$(BIN)/python docs/tables.py --check
+
+gallery: $(READY) ## Draw a picture by each method of visualize; trains two small networks
+	@$(BIN)/python docs/gallery.py
 
 clean: ## Remove what the other targets made, but not runs/
 	@rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
