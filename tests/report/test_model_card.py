@@ -1,6 +1,7 @@
 """The card of a trained network says what was measured, and hubs can read its head."""
 
 import json
+import shutil
 
 import pytest
 
@@ -26,6 +27,19 @@ def test_the_card_tells_results_data_recipe_cost_and_limits(finished_run):
     assert "convatlas train resnet8_cifar --data digits --recipe cifar10" in text
     assert "No images are flipped." in text
     assert "\N{NO-BREAK SPACE}" not in text
+
+
+def test_the_card_of_a_segmentation_speaks_of_pixels(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config |= {"source": "segmentation:cells"}
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "test.json").write_text(json.dumps({"mean_iou": 0.5, "count": 1}))
+    text = card_text(run)
+    assert "one of them for every pixel, also for one that belongs to none" in text
+    assert "- 1 test image is few.\n" in text
+    assert "convatlas segment . IMAGE" in text
+    assert "convatlas predict . IMAGE" in card_text(finished_run)
 
 
 def test_hubs_read_the_head(finished_run):

@@ -71,7 +71,7 @@ def _print(found: "SourceCheck") -> None:
     ]
     print_table(("class", *found.splits), classes, right=tuple(found.splits), wrapped=("class",))
     bad = [f"{name}: {text}" for name, s in found.splits.items() for text in s.bad.values()]
-    _print_some(f"{found.bad} images can't be read", bad)
+    _print_some(f"{found.bad:,} {'image' if found.bad == 1 else 'images'} can't be read", bad)
     groups = [", ".join(group) for group in found.duplicates]
     _print_some(f"{len(groups)} images are the same in two splits", groups)
 

@@ -97,9 +97,10 @@ def _context(run: Run, model: Any, licence: str | None) -> dict[str, Any]:
             ("parameters", f"{report.params:,}"),
             ("multiply-adds an image", f"{report.macs:,} at {_size(shape)}"),
             ("peak memory of inference, one image", f"{report.peak_inference_bytes(1):,} bytes"),
-            ("training", f"{len(run.epochs)} epochs, {duration(seconds)}"),
+            ("training", f"{_counted(len(run.epochs), 'epoch')}, {duration(seconds)}"),
         ],
         "limits": [*deviations, *_limits(run, licence)],
+        "verb": "segment" if _segments(run) else "predict",
         "command": reproduce(config),
         "paper": architecture.paper,
         "version": __version__,
@@ -169,18 +170,33 @@ def _source(config: Mapping[str, Any]) -> list[str]:
 
 def _limits(run: Run, licence: str | None) -> list[str]:
     config, count = run.config, (run.test or {}).get("count", 0)
+    what = (
+        "pixel, also for one that belongs to"
+        if _segments(run)
+        else "image, also for one that shows"
+    )
     lines = [
         f"It knows only the {config['num_classes']} classes of `{config['source']}` and gives one "
-        "of them for every image, also for one that shows none.",
+        f"of them for every {what} none.",
         "Its probabilities were not calibrated.",
     ]
     if 0 < count < SMALL_TEST:
-        lines.append(f"{count:,} test images are few: look at the intervals, not at the digits.")
+        few = f"{_counted(count, 'test image')} {'is' if count == 1 else 'are'} few"
+        told = "" if _segments(run) else ": look at the intervals, not at the digits"
+        lines.append(f"{few}{told}.")
     if run.state != "finished":
         lines.append("The run has not ended.")
     if licence is None:
         lines.append("No licence was chosen for these weights.")
     return lines
+
+
+def _segments(run: Run) -> bool:
+    return run.tested is not None and run.tested[0] == "mean_iou"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _size(shape: tuple[int, ...]) -> str:
