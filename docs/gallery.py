@@ -137,7 +137,8 @@ SYNTHESES = (
         "maximize",
         f"maximize {LENET} --steps 100 --blur 1 --jitter 1",
         "For each class the image that it finds ideal, climbed from faint noise under decay, blur "
-        "and jitter. Some look like digits, all of them score higher than any digit of the test split.",
+        "and jitter. Some look like digits, all of them score higher than any digit of the test "
+        "split.",
     ),
     Shown(
         "invert",

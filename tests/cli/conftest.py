@@ -31,6 +31,25 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     return run
 
 
+@pytest.fixture
+def refused(call, run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch):
+    """Give `refused(verb, args, message)`: one line that says so, exit code 2, no file written.
+
+    MODEL and IMAGE in `args` stand for a network and for a picture.
+    """
+    monkeypatch.chdir(tmp_path)
+    given = {"MODEL": str(run_folder), "IMAGE": str(pictures[0])}
+
+    def check(verb: str, args: list[str], message: str) -> None:
+        ended = call(verb, *(given.get(arg, arg) for arg in args))
+        assert ended.code == 2
+        assert message in ended.err
+        assert len(ended.err.splitlines()) == 1
+        assert list(tmp_path.iterdir()) == []
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network for digits, with weights that no training has touched."""

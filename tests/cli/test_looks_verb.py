@@ -66,16 +66,8 @@ def test_a_method_draws_one_picture(
         (["erf", "MODEL", "--layer", "head.fc"], "not maps"),
     ],
 )
-def test_what_is_wrong_is_one_line(
-    call, run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch, args, message
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    given = {"MODEL": str(run_folder), "IMAGE": str(pictures[0])}
-    ended = call("visualize", *(given.get(arg, arg) for arg in args))
-    assert ended.code == 2
-    assert message in ended.err
-    assert len(ended.err.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+def test_what_is_wrong_is_one_line(refused, args: list[str], message: str) -> None:
+    refused("visualize", args, message)
 
 
 def test_several_networks_make_a_contact_sheet(

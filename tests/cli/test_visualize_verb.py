@@ -125,16 +125,8 @@ def test_a_name_takes_its_weights(
         (["gradcam", "MODEL", "IMAGE", "--layer", "head.fc"], "not maps"),
     ],
 )
-def test_visualize_says_what_is_wrong_in_one_line(
-    call, run_folder: Path, pictures: list[Path], tmp_path: Path, monkeypatch, args, message
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    given = {"MODEL": str(run_folder), "IMAGE": str(pictures[0])}
-    ended = call("visualize", *(given.get(arg, arg) for arg in args))
-    assert ended.code == 2
-    assert message in ended.err
-    assert len(ended.err.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+def test_visualize_says_what_is_wrong_in_one_line(refused, args: list[str], message: str) -> None:
+    refused("visualize", args, message)
 
 
 def test_a_picture_that_cant_be_written_is_one_line(
