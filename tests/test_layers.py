@@ -25,6 +25,7 @@ from convatlas.layers import (
     image_sides,
     make_chain,
     map_side,
+    torch_bias_,
     truncated_normal_,
 )
 
@@ -208,6 +209,13 @@ def test_biases_start_from_one_value_where_there_are_any():
     fill_bias_(layer, 0.2)
     fill_bias_(without, 0.2)
     assert (layer.bias == 0.2).all()
+
+
+def test_biases_are_drawn_as_torch_draws_them():
+    layer, without = nn.Linear(64, 4096), nn.Conv2d(2, 3, 1, bias=False)
+    for each in (layer, without):
+        torch_bias_(each)
+    assert layer.bias.abs().max().item() == pytest.approx(1 / 8, rel=0.01)
 
 
 class Small(nn.Module):

@@ -27,6 +27,7 @@ from convatlas.layers import (
     fill_bias_,
     image_sides,
     make_chain,
+    torch_bias_,
 )
 
 
@@ -212,8 +213,8 @@ class GoogLeNet(nn.Module):
                     caffe_xavier_(module)
                     fill_bias_(module, 0.0 if name.endswith((".fc", ".fc2")) else 0.2)
                 else:
-                    module.reset_parameters()
                     nn.init.trunc_normal_(module.weight, 0.0, 0.01, -2.0, 2.0)
+                    torch_bias_(module)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images."""

@@ -16,6 +16,7 @@ from convatlas.layers.drawing import (
     fill_bias_,
     he_fan_in_,
     he_normal_,
+    torch_bias_,
     truncated_normal_,
     undrawn_on_meta,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "image_sides",
     "make_chain",
     "map_side",
+    "torch_bias_",
     "truncated_normal_",
     "undrawn_on_meta",
 ]

@@ -51,6 +51,13 @@ def fill_bias_(layer: nn.Module, value: float = 0.0) -> None:
         nn.init.constant_(layer.bias, value)
 
 
+def torch_bias_(layer: nn.Conv2d | nn.Linear) -> None:
+    """Draw biases as torch does: uniform in +-1 / sqrt(inputs of a unit)."""
+    if layer.bias is not None:
+        bound = 1 / math.sqrt(layer.weight[0].numel())
+        nn.init.uniform_(layer.bias, -bound, bound)
+
+
 def draw_layers(
     net: nn.Module, conv: Callable[[Any], None], linear: Callable[[Any], None] | None = None
 ) -> None:
