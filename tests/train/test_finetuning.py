@@ -13,6 +13,7 @@ from convatlas.recipe import SGD, Recipe
 from convatlas.train.finetuning import Donor, Start, depths, freeze, learning_mode
 from convatlas.train.groups import parameter_groups
 from convatlas.train.optimizers import set_rate
+from convatlas.train.plan import make_plan
 from convatlas.train.run import start_run
 from convatlas.train.state import State
 from convatlas.weights.fitting import WeightsWarning
@@ -145,6 +146,15 @@ class TestWeights:
             Donor.read("resnet20_cifar", trained[0])
         with pytest.raises(FileError):
             Donor.read("lenet5_modern", "nowhere.safetensors")
+
+    def test_their_preprocessing_can_not_be_set(self, trained, pictures):
+        with pytest.raises(InputError, match="resize_shorter can't be set with --weights"):
+            make_plan(
+                "lenet5_modern",
+                pictures,
+                changes={"resize_shorter": 64},
+                start=Start(trained[0]),
+            )
 
     def test_a_run_begins_with_them(self, trained, pictures, tmp_path):
         path, model, preprocessing = trained

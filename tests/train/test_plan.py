@@ -122,6 +122,7 @@ def test_unknown_names_name_the_nearest(arguments, message):
         ({"changes": {"label_smoothing": -0.1}}, "label_smoothing must be in"),
         ({"changes": {"augment": ["Flip"]}}, "augment takes"),
         ({"changes": {"loss": "lenet5_map", "label_smoothing": 0.1}}, "takes no label_smoothing"),
+        ({"changes": {"tile": 64}}, "tile is of segmentation"),
     ],
 )
 def test_impossible_values_are_named(arguments, message):

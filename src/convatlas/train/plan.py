@@ -171,6 +171,11 @@ def make_plan(
         check_classifier(name, spec)
         preprocessing = source.card.preprocessing(variant.input_shape, recipe.resize_shorter)
         if donor is not None and donor.preprocessing is not None:
+            if "resize_shorter" in (changes or {}):
+                raise InputError(
+                    f"resize_shorter can't be set with --weights {start.weights}: images are "
+                    "brought to the network as they were when it learnt these"
+                )
             preprocessing = donor.preprocessing  # it has learnt to see through these eyes
         task = Classification(preprocessing, source.card.classes)
         task.check(recipe)

@@ -124,8 +124,11 @@ class Classification:
 
         Raises:
             UnknownNameError: No such loss.
-            InputError: Mixed images or weighted classes with another loss than the cross entropy.
+            InputError: Mixed images or weighted classes with another loss than the cross entropy;
+                tiles, which whole images do not have.
         """
+        if recipe.tile is not None:
+            raise InputError("tile is of segmentation: a classifier learns from whole images")
         balanced = balancing_weights([0], 1) if recipe.balance == "loss" else None
         make_loss(recipe.loss, recipe.label_smoothing, balanced)
         if recipe.mix and recipe.loss != "cross_entropy":
