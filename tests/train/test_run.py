@@ -315,6 +315,9 @@ class TestStarting:
         for wrong in ({"changes": {"batch_size": 0}}, {"changes": {"optimizer.eps": -1}}):
             with pytest.raises(InputError):
                 run(pictures, tmp_path / "run", **wrong)
+        for wrong in ({"input_size": 131}, {"groups": 5}):
+            with pytest.raises(InputError):
+                start_run("alexnet", pictures, out=tmp_path / "run", overrides=wrong)
         assert not (tmp_path / "run").exists()
 
     def test_a_folder_that_cannot_be_made(self, pictures, tmp_path):

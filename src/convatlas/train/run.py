@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from convatlas.analysis.report import analyze_name
+from convatlas.analysis.report import analyze
+from convatlas.catalog import build_meta
 from convatlas.data.sources import Source
 from convatlas.data.tolerant import tolerant
 from convatlas.errors import FileError
@@ -235,4 +236,6 @@ def _divergence_told(files: RunFiles, ranks: Ranks) -> Generator[None]:
 
 def _macs_of_step(plan: Plan) -> float:
     shape = (plan.in_channels, *plan.preprocessing.size)
-    return analyze_name(plan.name, shape, plan.num_classes).macs * plan.recipe.batch_size
+    sizes = {"num_classes": plan.num_classes, "in_channels": plan.in_channels}
+    network = build_meta(plan.name, **sizes, **plan.overrides)
+    return analyze(network, shape).macs * plan.recipe.batch_size
