@@ -66,3 +66,14 @@ def test_an_evaluation_leaves_bad_images_out_up_to_the_limit(capsys, trained, li
         assert "more images of the test split are bad than the limit of 0.01 of 30" in err
     else:
         assert '"count": 29' in out
+
+
+@pytest.mark.parametrize(("limit", "code"), [("1%", 2), ("4%", 0)])
+def test_features_leave_bad_images_out_up_to_the_limit(capsys, trained, limit, code):
+    words = ["features", str(trained / "model.safetensors"), "--at", "head.F6", "--probe", "--json"]
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--max-bad", limit, "--data", f"folder:{trained}/pictures"])
+    out, err = capsys.readouterr()
+    assert (caught.value.code or 0) == code
+    assert "test/dark/03.png is no picture" in err
+    assert ('"count": 29' in out) == (not code)

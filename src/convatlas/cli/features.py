@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convatlas.cli.options import max_bad_option
 from convatlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ SPLITS = ("train", "val", "test")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)
+@max_bad_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: Path,
@@ -48,6 +50,7 @@ def command(
     root: Path | None,
     batch_size: int,
     workers: int,
+    max_bad: float,
     as_json: bool,
 ) -> None:
     """Take the activations of a LAYER as a descriptor of each image.
@@ -59,6 +62,7 @@ def command(
     """
     from convatlas.cli.progress import show_batches
     from convatlas.data.sources import open_source
+    from convatlas.data.tolerant import tolerant
     from convatlas.evaluate.descriptors import check_npz, describe, write_descriptors
     from convatlas.evaluate.probe import fit_probe
     from convatlas.serve.predictor import Predictor
@@ -68,7 +72,7 @@ def command(
     if out is not None:
         check_npz(out)
     predictor = Predictor.load(model)
-    source = open_source(source_text, root=root)
+    source = tolerant(open_source(source_text, root=root), max_bad, _tell)
 
     def of(name: str) -> "Descriptors":
         with show_batches(f"{predictor.name} on {name} of {source_text}") as progress:
@@ -93,6 +97,10 @@ def command(
         fitted = fit_probe(found if split == "train" or out is None else of("train"))
         result["probe"] = _tested(fitted, of("test"))
     click.echo(json.dumps(result, indent=2) if as_json else _text(result))
+
+
+def _tell(_name: str, reason: str) -> None:
+    click.echo(f"convatlas features: left out: {reason}", err=True)
 
 
 def _tested(probe: "Probe", test: "Descriptors") -> dict:
