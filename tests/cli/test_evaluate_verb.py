@@ -237,6 +237,7 @@ class TestReadings:
         model, metadata = ca.load(run_folder)
         ca.save(model, tmp_path / "run" / "model.safetensors", metadata)
         (tmp_path / "run" / "config.json").write_text('{"source": "digits", "root": null}')
+        (tmp_path / "run" / "metrics.jsonl").touch()
         (tmp_path / "run" / "test.json").write_text("{}")
         return tmp_path / "run"
 
@@ -254,6 +255,12 @@ class TestReadings:
         for args in (["--data", "digits", "--split", "val"], ["--data", source]):
             assert "test_reads" not in json_of(call, run, *args)
         assert not (run / "test_reads.jsonl").exists()
+
+    def test_what_was_handed_on_is_no_run(self, call, run: Path) -> None:
+        (run / "metrics.jsonl").unlink()
+        ended = call("evaluate", run, "--data", "digits", "--json")
+        assert "test_reads" not in json.loads(ended.out)
+        assert "not noted" not in ended.err
 
     def test_what_cant_be_noted_is_still_measured(self, call, run: Path) -> None:
         (run / "test_reads.jsonl").write_text("no JSON\n")
