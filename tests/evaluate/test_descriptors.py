@@ -155,3 +155,15 @@ def test_the_verb(network, digits, tmp_path, capsys):
         code, _, error = call(*words)
         assert (code, error.count("\n")) == (2, 1)
         assert message in error
+
+
+def test_a_probe_of_a_run_counts_as_a_reading_of_its_test_images(network, digits, tmp_path, capsys):
+    known = {"classes": list(digits.card.classes), "preprocessing": PREPARE.to_dict()}
+    ca.save(network, tmp_path / "model.safetensors", known)
+    (tmp_path / "config.json").write_text(json.dumps({"source": "digits"}))
+    (tmp_path / "metrics.jsonl").touch()
+    with pytest.raises(SystemExit):
+        main(["features", str(tmp_path), "--data", "digits", "--at", "head.pool", "--probe"])
+    (reading,) = map(json.loads, (tmp_path / "test_reads.jsonl").read_text().splitlines())
+    assert reading["probe"] == "head.pool"
+    assert f"test {reading['top1_accuracy']:.2%}" in capsys.readouterr().out
