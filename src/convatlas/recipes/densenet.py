@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from convatlas.data.augment import Flip, PadCrop
 from convatlas.recipe import SGD, Recipe
-from convatlas.recipes.resnet import FACEBOOK_AUGMENT, FACEBOOK_SOURCE
+from convatlas.recipes.resnet import CIFAR_HELD_OUT, FACEBOOK_AUGMENT, FACEBOOK_SOURCE
 from convatlas.schedules import Steps
 
 _CIFAR10 = Recipe(
@@ -17,6 +17,7 @@ _CIFAR10 = Recipe(
     optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True),
     schedule=Steps(epochs=(150, 225)),  # 50 % and 75 %
     augment=(PadCrop(padding=4), Flip()),
+    deviations=(CIFAR_HELD_OUT,),
 )
 
 _IMAGENET = Recipe(

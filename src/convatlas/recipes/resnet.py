@@ -18,7 +18,8 @@ from convatlas.data.augment import (
 from convatlas.recipe import SGD, Recipe
 from convatlas.schedules import Levels, OnPlateau, Steps
 
-_STEPS = 352  # iterations an epoch: 45,000 images, 5,000 being left for validation, by 128
+CIFAR_STEPS = 352  # iterations an epoch: 45,000 images, 5,000 being left for validation, by 128
+CIFAR_HELD_OUT = "5,000 of the 50,000 images are left for validation; the paper learns from all."
 
 # what facebook/fb.resnet.torch does to ImageNet's images, and the papers that trained with it
 FACEBOOK_AUGMENT = (
@@ -59,7 +60,7 @@ _CIFAR10 = Recipe(
     batch_size=128,
     epochs=182,  # 64k iterations
     optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=1e-4),
-    schedule=Steps(epochs=(32_000 / _STEPS, 48_000 / _STEPS)),
+    schedule=Steps(epochs=(32_000 / CIFAR_STEPS, 48_000 / CIFAR_STEPS)),
     augment=(PadCrop(padding=4), Flip()),
     deviations=(_MEAN,),
 )
@@ -92,7 +93,7 @@ RECIPES = {
         _CIFAR10,
         where="section 4.2, the 110-layer network",
         schedule=Levels(
-            until=(400 / _STEPS, 32_000 / _STEPS, 48_000 / _STEPS, 182.0),
+            until=(400 / CIFAR_STEPS, 32_000 / CIFAR_STEPS, 48_000 / CIFAR_STEPS, 182.0),
             factors=(0.1, 1.0, 0.1, 0.01),
         ),
         deviations=(

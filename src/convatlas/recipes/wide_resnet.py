@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from convatlas.data.augment import Flip, PadCrop
 from convatlas.recipe import SGD, Recipe
-from convatlas.recipes.resnet import FACEBOOK_AUGMENT
+from convatlas.recipes.resnet import CIFAR_HELD_OUT, FACEBOOK_AUGMENT
 from convatlas.schedules import Steps
 
 _CODE = "szagoruyko/wide-residual-networks, scripts/train_cifar.sh"
@@ -24,6 +24,7 @@ _CIFAR10 = Recipe(
     deviations=(
         "Channels are normalised by mean and standard deviation, as in Table 5; Table 4 is of "
         "images with global contrast normalisation and ZCA whitening.",
+        CIFAR_HELD_OUT,
     ),
 )
 
