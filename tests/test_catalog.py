@@ -12,7 +12,14 @@ import torch
 from torch import nn
 
 import convatlas as ca
-from convatlas.catalog import ARCHITECTURES, build, build_meta, find, variants
+from convatlas.catalog import (
+    ARCHITECTURES,
+    build,
+    build_meta,
+    find,
+    input_shape_of,
+    variants,
+)
 from convatlas.errors import InputError, UnknownNameError
 
 
@@ -196,3 +203,13 @@ def test_the_collector_of_garbage_is_as_before(enabled):
         assert gc.isenabled() is enabled
     finally:
         (gc.enable if was else gc.disable)()
+
+
+def test_a_changed_input_size_is_the_size_of_the_images():
+    assert input_shape_of("vgg11") == (3, 224, 224)
+    assert input_shape_of("vgg11", input_size=64) == (3, 64, 64)
+    assert input_shape_of("alexnet", input_size=None) == (3, 227, 227)
+    report = ca.analyze(build_meta("vgg11", input_size=64))
+    assert report.input_shape == (3, 64, 64)
+    with pytest.raises(InputError, match="input_size"):
+        input_shape_of("resnet18", input_size=64)

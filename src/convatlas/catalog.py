@@ -167,3 +167,15 @@ def spec_of(name: str, **overrides: Any) -> Any:
             raise InputError(f"{name} has no option {key!r}{suggest(key, allowed)}")
     values = {key: fitted(spec, key, value, f"{name}: {key}") for key, value in overrides.items()}
     return replace(spec, **values)
+
+
+def input_shape_of(name: str, **overrides: Any) -> tuple[int, int, int]:
+    """Give the image that a network with these options is made for: (channels, height, width).
+
+    Errors are those of `spec_of`.
+    """
+    _, variant = find(name)
+    side = getattr(spec_of(name, **overrides), "input_size", None)
+    if "input_size" in overrides and side is not None:
+        return variant.input_shape[0], side, side
+    return variant.input_shape

@@ -212,8 +212,8 @@ def analyze(model_or_name: nn.Module | str, input_shape: Sequence[int] | None = 
                 f"{type(model_or_name).__name__} is not of the catalog: give input_shape, such "
                 "as (3, 224, 224)"
             )
-        _, variant = catalog.find(created["name"])
-        input_shape = (created["in_channels"], *variant.input_shape[1:])
+        own = catalog.input_shape_of(created["name"], **created["overrides"])
+        input_shape = (created["in_channels"], *own[1:])
     name = created["name"] if created is not None else type(model_or_name).__name__
     twin = meta_copy(model_or_name)
     return Report(name, trace(twin, input_shape), twin)

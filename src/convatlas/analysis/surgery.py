@@ -30,8 +30,8 @@ def altered(
     """
     if not changes:
         return analyze_name(name, input_shape, num_classes)
-    _, variant = catalog.find(name)
-    shape = tuple(variant.input_shape if input_shape is None else input_shape)
+    own = catalog.input_shape_of(name, **changes)
+    shape = tuple(own if input_shape is None else input_shape)
     channels = shape[0] if len(shape) == 3 else None  # else the trace says what is wrong
     title = f"{name} with {', '.join(f'{key}={value!r}' for key, value in changes.items())}"
     try:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from convatlas import __version__
-from convatlas.catalog import build, find, spec_of
+from convatlas.catalog import build, find, input_shape_of, spec_of
 from convatlas.data.download import Progress as DownloadProgress
 from convatlas.data.manifest import fingerprint
 from convatlas.data.preprocess import Preprocessing
@@ -160,16 +160,16 @@ def make_plan(
         raise InputError(f"{name} has no side classifiers: set sides=false")
     donor = None if start.weights is None else Donor.read(name, start.weights)
     fields = (donor.overrides if donor else {}) | dict(recipe.network) | dict(overrides or {})
-    spec = spec_of(name, **fields)
+    spec, shape = spec_of(name, **fields), input_shape_of(name, **fields)
     source = _open(source_text, root, download)
     for split in ("train", "val", "test"):
         if not len(getattr(source, split)):
             raise InputError(f"{source_text} has no images in its {split} split")
     if isinstance(source, SegmentationSource):
-        task = make_segmentation(name, spec, source, variant.input_shape[1:], recipe)
+        task = make_segmentation(name, spec, source, shape[1:], recipe)
     else:
         check_classifier(name, spec)
-        preprocessing = source.card.preprocessing(variant.input_shape, recipe.resize_shorter)
+        preprocessing = source.card.preprocessing(shape, recipe.resize_shorter)
         if donor is not None and donor.preprocessing is not None:
             if "resize_shorter" in (changes or {}):
                 raise InputError(
