@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 import torch
-from rank_processes import in_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
@@ -14,6 +13,7 @@ from convatlas.train.checkpoint import CheckpointWarning
 from convatlas.train.distributed import ALONE
 from convatlas.train.sharding import gathered_tensor
 from convatlas.train.shards import LIST, ShardedCheckpoints
+from rank_processes import in_ranks
 
 WEIGHT = torch.arange(15.0).view(5, 3)  # no number of processes divides it
 
