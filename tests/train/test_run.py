@@ -315,7 +315,7 @@ class TestStarting:
         for wrong in ({"changes": {"batch_size": 0}}, {"changes": {"optimizer.eps": -1}}):
             with pytest.raises(InputError):
                 run(pictures, tmp_path / "run", **wrong)
-        for wrong in ({"input_size": 131}, {"groups": 5}):
+        for wrong in ({"input_size": 8}, {"groups": 5}):
             with pytest.raises(InputError):
                 start_run("alexnet", pictures, out=tmp_path / "run", overrides=wrong)
         assert not (tmp_path / "run").exists()
