@@ -42,7 +42,7 @@ format: $(READY) ## Rewrite the code in the project's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-test: $(READY) ## The tests; under three minutes on two cores
+test: $(READY) ## The tests; four minutes on two cores
 	@$(BIN)/python -m pytest -n 2
 
 test-slow: $(READY) ## The tests and the slow ones
