@@ -15,7 +15,8 @@ from convatlas.cli.model_options import (
     weights_option,
 )
 from convatlas.cli.options import max_bad_option
-from convatlas.errors import FileError, InputError
+from convatlas.cli.readings import noted
+from convatlas.errors import InputError
 
 if TYPE_CHECKING:
     from convatlas.data.sources import Split
@@ -206,18 +207,13 @@ def _noted(
     models: tuple[str, ...], found: "GroupEvaluation", asked: dict[str, Any], root: Path | None
 ) -> dict[str, int]:
     """Keep in the folders of runs that their test images were read; count how often they were."""
-    from convatlas.evaluate.readings import is_own_test_split, note_reading, run_of
-
+    if asked["split"] != "test":
+        return {}
     reads: dict[str, int] = {}
     for model, alone in zip(models, found.members, strict=True):
-        folder = run_of(model)
-        if folder is None or asked["split"] != "test":
-            continue
-        try:
-            if is_own_test_split(folder, asked["source"], root):
-                told = {"protocol": asked["protocol"], "together_with": len(models) - 1}
-                accuracy = {"top1_accuracy": alone.top1_accuracy}
-                reads[model] = note_reading(folder, told | accuracy)
-        except FileError as error:  # what was measured is worth more than the note
-            click.echo(f"convatlas evaluate: not noted: {error}", err=True)
+        told = {"protocol": asked["protocol"], "together_with": len(models) - 1}
+        what = told | {"top1_accuracy": alone.top1_accuracy}
+        count = noted(model, asked["source"], root, what, "evaluate")
+        if count:
+            reads[model] = count
     return reads

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convatlas.errors import FileError, InputError, unknown
+from convatlas.cli.readings import noted
+from convatlas.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from convatlas.evaluate.segmentation import SegmentationEvaluation
@@ -59,7 +60,10 @@ def evaluate_masks(
             tiling=tiling,
             progress=progress,
         )
-    reads = _noted(models[0], found, source_text, split, root)
+    reads = 0
+    if split == "test":
+        what = {"mean_iou": found.mean_iou, "pixel_error": found.pixel_error}
+        reads = noted(models[0], source_text, root, what, "evaluate")
     asked: dict[str, Any] = {
         "model": models[0],
         "architecture": predictor.name,
@@ -96,22 +100,6 @@ def _check_classes(predictor: "Predictor", given: tuple[str, ...], source: str) 
             f"{predictor.name} can't be tested on {source}: it knows the classes "
             f"{', '.join(predictor.classes)}; the masks have {', '.join(given)}"
         )
-
-
-def _noted(
-    model: str, found: "SegmentationEvaluation", source: str, split: str, root: Path | None
-) -> int:
-    """Keep in the folder of a run that its test images were read; count how often they were."""
-    from convatlas.evaluate.readings import is_own_test_split, note_reading, run_of
-
-    folder = run_of(model)
-    try:
-        if folder is None or split != "test" or not is_own_test_split(folder, source, root):
-            return 0
-        return note_reading(folder, {"mean_iou": found.mean_iou, "pixel_error": found.pixel_error})
-    except FileError as error:  # what was measured is worth more than the note
-        click.echo(f"convatlas evaluate: not noted: {error}", err=True)
-        return 0
 
 
 def _print(asked: dict[str, Any], found: "SegmentationEvaluation") -> None:

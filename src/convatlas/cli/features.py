@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from convatlas.cli.options import max_bad_option
-from convatlas.errors import FileError, InputError
+from convatlas.cli.readings import noted
+from convatlas.errors import InputError
 
 if TYPE_CHECKING:
     from convatlas.evaluate.descriptors import Descriptors
@@ -96,27 +97,13 @@ def command(
     if probe:
         fitted = fit_probe(found if split == "train" or out is None else of("train"))
         result["probe"] = _tested(fitted, of("test"))
-        _note(model, source_text, root, result)
+        what = {"probe": layer, "top1_accuracy": result["probe"]["top1_accuracy"]}
+        noted(str(model), source_text, root, what, "features")
     click.echo(json.dumps(result, indent=2) if as_json else _text(result))
 
 
 def _tell(_name: str, reason: str) -> None:
     click.echo(f"convatlas features: left out: {reason}", err=True)
-
-
-def _note(model: Path, source_text: str, root: Path | None, result: dict) -> None:
-    """Keep in the folder of a run that the probe has read its test images."""
-    from convatlas.evaluate.readings import is_own_test_split, note_reading, run_of
-
-    folder = run_of(str(model))
-    if folder is None:
-        return
-    try:
-        if is_own_test_split(folder, source_text, root):
-            told = {"probe": result["layer"], "top1_accuracy": result["probe"]["top1_accuracy"]}
-            note_reading(folder, told)
-    except FileError as error:  # what was measured is worth more than the note
-        click.echo(f"convatlas features: not noted: {error}", err=True)
 
 
 def _tested(probe: "Probe", test: "Descriptors") -> dict:

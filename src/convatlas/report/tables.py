@@ -12,6 +12,7 @@ from convatlas.errors import InputError
 from convatlas.evaluate.metrics import wilson_interval
 from convatlas.recipe import to_dict
 from convatlas.train.finetuning import FINETUNE, FINETUNE_NAME
+from convatlas.train.folder import flat
 from convatlas.train.plan import find_recipes
 
 _LISTED = 12  # values of a list; a schedule in small steps has a hundred
@@ -237,15 +238,9 @@ def _family(name: str) -> str:
     return find(name)[0].name
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def _flat(value: Any) -> dict[str, Any]:
     """Turn {"optimizer": {"lr": 0.1}} into {"optimizer.lr": 0.1}, without names of classes."""
-    if not isinstance(value, dict):
-        return {name: value}
-    flat: dict[str, Any] = {}
-    for key, part in value.items():
-        if key != "kind":
-            flat |= _flat(part, f"{name}.{key}" if name else key)
-    return flat
+    return {k: v for k, v in flat(value).items() if k.rpartition(".")[2] != "kind"}
 
 
 def _spoken(name: str) -> str:
