@@ -14,7 +14,9 @@ SqueezeNet 1.1 trained on ImageNet, of any library. Four questions:
 - completeness: how far integrated gradients are from adding up to the change of the score.
 
 The baselines are random numbers and a hill at the image's centre. Grad-CAM has to beat both by
-MARGINS. The result is a file in benchmarks/results/.
+MARGINS. Two things tell what deletion measures: `blobs`, random numbers as coarse as the maps of
+SqueezeNet's last layer, and deletion into a blurred image, where no scattered grey pixels arise.
+The result is a file in benchmarks/results/.
 """
 
 import argparse
@@ -46,6 +48,7 @@ from convatlas.visualize.integrated_gradients import integrated_gradients
 from convatlas.visualize.labels import Labels
 from convatlas.visualize.randomization import is_sensitive, magnitudes, randomize_weights
 from convatlas.visualize.saliency import saliency
+from convatlas.visualize.scores import resized
 
 Method = Callable[[nn.Module, Tensor, Labels], Tensor]
 
@@ -57,6 +60,13 @@ SIDE, STEPS = 224, 8
 def random_map(_model: nn.Module, images: Tensor, _labels: Labels) -> Tensor:
     generator = torch.Generator().manual_seed(int(images.abs().sum()) % 2**31)
     return torch.rand(len(images), *images.shape[2:], generator=generator)
+
+
+def random_blobs(_model: nn.Module, images: Tensor, _labels: Labels) -> Tensor:
+    """Give random numbers as coarse as SqueezeNet's last maps, resized as those of Grad-CAM."""
+    generator = torch.Generator().manual_seed(int(images.abs().sum()) % 2**31)
+    coarse = [-(-side // 17) for side in images.shape[2:]]  # 224 pixels: 14, near its 13
+    return resized(torch.rand(len(images), *coarse, generator=generator), images.shape[2:])
 
 
 def centre_map(_model: nn.Module, images: Tensor, _labels: Labels) -> Tensor:
@@ -74,6 +84,7 @@ METHODS: dict[str, Method] = {
     "guided-gradcam": guided_grad_cam,
 }
 BASELINES: dict[str, Method] = {"random": random_map, "centre": centre_map}
+BLOBS: dict[str, Method] = {"blobs": random_blobs}
 
 
 def open_images(folder: Path, predictor: Predictor) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,17 +129,38 @@ def point(model: nn.Module, method: Method, games: list[tuple[Tensor, Tensor]]) 
     }
 
 
-def curves(model: nn.Module, method: Method, images: Tensor, labels: Tensor) -> dict[str, float]:
-    rises, falls = [], []
+def areas(model: nn.Module, method: Method, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Give the areas under the curves of each image, (N,) for each kind of curve."""
+    kinds = {
+        "insertion": insertion_curve,
+        "deletion": deletion_curve,
+        "deletion_blurred": partial(deletion_curve, sigma=5.0),
+    }
+    found: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
     for part, chosen in zip(images.split(4), labels.split(4), strict=True):
         heat = magnitudes(method(model, part, chosen))
-        rises.append(area(insertion_curve(model, part, heat, chosen, steps=STEPS)))
-        falls.append(area(deletion_curve(model, part, heat, chosen, steps=STEPS)))
-    return {
-        f"{name}{end}": float(value)
-        for name, found in (("insertion", torch.cat(rises)), ("deletion", torch.cat(falls)))
-        for end, value in (("", found.mean()), ("_error", found.std() / len(found) ** 0.5))
-    }
+        for kind, curve in kinds.items():
+            found[kind].append(area(curve(model, part, heat, chosen, steps=STEPS)))
+    return {kind: torch.cat(values) for kind, values in found.items()}
+
+
+def summary(found: dict[str, Tensor]) -> dict[str, float]:
+    """Give means and their standard errors."""
+    means = {kind: float(values.mean()) for kind, values in found.items()}
+    errors = {f"{k}_error": float(v.std() / len(v) ** 0.5) for k, v in found.items()}
+    return means | errors
+
+
+def leads(under: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, float]]:
+    """Say by how much Grad-CAM beats each baseline, image by image, with the standard error."""
+    found: dict[str, dict[str, float]] = {}
+    for name in (*BASELINES, *BLOBS):
+        found[name] = {}
+        for kind, own in under["gradcam"].items():
+            lead = (own - under[name][kind]) * (1 if kind == "insertion" else -1)
+            found[name][kind] = float(lead.mean())
+            found[name][f"{kind}_error"] = float(lead.std() / len(lead) ** 0.5)
+    return found
 
 
 def randomize(model: nn.Module, method: Method, images: Tensor) -> dict[str, Any]:
@@ -179,12 +211,16 @@ def main() -> None:
     games = mosaics(images[right], labels[right], args.mosaics)
     some, explained = images[right][: args.images], labels[right][: args.images]
     rows: dict[str, dict[str, Any]] = {}
-    for name, method in (BASELINES | METHODS).items():
-        rows[name] = point(model, method, games) | curves(model, method, some, explained)
+    under: dict[str, dict[str, Tensor]] = {}
+    for name, method in (BASELINES | BLOBS | METHODS).items():
+        under[name] = areas(model, method, some, explained)
+        rows[name] = point(model, method, games) | summary(under[name])
         if name in METHODS:
             rows[name] |= randomize(model, method, some[:3])
         print(name, rows[name], f"{time.process_time() - begun:.0f} s", flush=True)
     found = verdicts(rows)
+    for name, lead in leads(under).items():
+        print(f"Grad-CAM before {name}: {lead}")
     for name, verdict in found.items():
         print(f"{name}: Grad-CAM leads by {verdict['lead']:.3f}, margin {verdict['margin']}")
     more = {
@@ -192,6 +228,7 @@ def main() -> None:
         "images": len(some),
         "pointing_trials": 4 * len(games),
         "verdicts": found,
+        "leads_of_gradcam": leads(under),
         "completeness_gap": completeness(model, some[:1]),
         "cpu_seconds": time.process_time() - begun,
     }

@@ -120,7 +120,7 @@ def test_a_name_takes_its_weights(
         (["gradcam", "MODEL", "IMAGE", "--layer", "stages.stage"], "did you mean: stages.stage"),
         (["gradcam", "MODEL", "IMAGE", "--label", "10"], "no class named '10'"),
         (["gradcam", "MODEL", "IMAGE", "--label", "-1"], "no class named '-1'"),
-        (["gradcam", "MODEL", "IMAGE", "--out", "cam.jpg"], "must end in .png"),
+        (["gradcam", "MODEL", "IMAGE", "--out", "cam.jpg"], "must end in .png or .svg"),
         (["gradcam", "MODEL", "gone.png"], "gone.png"),
         (["gradcam", "MODEL", "IMAGE", "--layer", "head.fc"], "not maps"),
     ],

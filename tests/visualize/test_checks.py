@@ -58,6 +58,15 @@ def test_insertion_rises_as_the_pixels_that_count_come_back() -> None:
     assert area(curve) > area(insertion_curve(network, x, wrong, steps=9, sigma=3.0))
 
 
+def test_deletion_into_a_blurred_image_is_insertion_run_backwards() -> None:
+    network, x = small_network(), images(2)
+    heat = torch.rand(2, 12, 12, generator=torch.Generator().manual_seed(0))
+    label = [1, 2]
+    falls = deletion_curve(network, x, heat, label, steps=6, sigma=2.0)
+    rises = insertion_curve(network, x, -heat, label, steps=6, sigma=2.0)
+    torch.testing.assert_close(falls, rises.flip(1))
+
+
 def test_a_curve_explains_the_top_class_of_the_whole_image() -> None:
     network, x = small_network().train(), images(3)
     heat = torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(0))

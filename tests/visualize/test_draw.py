@@ -80,7 +80,7 @@ def test_small_images_grow_by_whole_pixels_and_large_ones_shrink() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (32, 32), (500, 300), (400, 3), (3, 400)])
 def test_a_figure_fits_every_shape(size: tuple[int, int]) -> None:
     title = "a class name, with a synonym, " * 6
-    made = figure(Image.new("RGB", size), torch.rand(7, 7), title, "network, layer")
+    made = figure(Image.new("RGB", size), torch.rand(7, 7), title, "network, layer").image()
     width, height = made.size
     assert 560 <= width <= 1200
     assert 200 <= height <= 1200
@@ -90,14 +90,16 @@ def test_a_figure_fits_every_shape(size: tuple[int, int]) -> None:
 
 
 def test_a_figure_shows_the_picture_and_its_map() -> None:
-    made = np.asarray(figure(Image.new("RGB", (32, 32), (0, 128, 255)), torch.ones(4, 4), "t"))
+    made = np.asarray(
+        figure(Image.new("RGB", (32, 32), (0, 128, 255)), torch.ones(4, 4), "t").image()
+    )
     assert (made == (0, 128, 255)).all(axis=2).sum() == 448 * 448
     assert (made == colours(1.0)).all(axis=2).sum() >= 22  # the top of the colour bar
 
 
 def heading(title: str) -> np.ndarray:
     """Give the pixels above the pictures of a figure with this title."""
-    found = figure(Image.new("L", (8, 8)), torch.zeros(2, 2), title)
+    found = figure(Image.new("L", (8, 8)), torch.zeros(2, 2), title).image()
     return np.asarray(found.convert("L"))[: found.height - 448 - 40 - 46]
 
 
@@ -128,6 +130,6 @@ def test_each_kind_of_heat_has_its_colours(kind: HeatKind) -> None:
     heat = torch.linspace(0, 1, 64).reshape(8, 8)
     drawn = figure(Image.new("L", (8, 8), 128), heat, "title", "subtitle", kind)
     last = signed_colours(1.0) if kind == "signed" else colours(1.0)
-    found = drawn.getcolors(maxcolors=10**6)
+    found = drawn.image().getcolors(maxcolors=10**6)
     assert found is not None
     assert tuple(last.tolist()) in {colour for _, colour in found}  # at least in the bar

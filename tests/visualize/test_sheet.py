@@ -8,6 +8,7 @@ from PIL import Image
 from convatlas.errors import InputError
 from convatlas.visualize.contact import View, contact_sheet
 from convatlas.visualize.draw import colours
+from convatlas.visualize.page import Page
 from convatlas.visualize.pictures import (
     filters_picture,
     maps_picture,
@@ -18,8 +19,8 @@ from convatlas.visualize.pictures import (
 from convatlas.visualize.sheet import Tile, in_rows, sheet
 
 
-def counted(picture: Image.Image, colour: tuple[int, int, int]) -> int:
-    return int((np.asarray(picture) == np.array(colour)).all(axis=2).sum())
+def counted(page: Page, colour: tuple[int, int, int]) -> int:
+    return int((np.asarray(page.image()) == np.array(colour)).all(axis=2).sum())
 
 
 def flat(colour: tuple[int, int, int], size: tuple[int, int] = (8, 8)) -> Image.Image:
@@ -73,7 +74,7 @@ def test_filters_maps_and_patches_make_sheets() -> None:
     maps = torch.rand(3, 4, 4)
     maps[1] = 0
     assert silent_maps(maps) == (1,)
-    assert maps_picture(maps, "Maps", numbers=[1]).size < maps_picture(maps, "Maps").size
+    assert maps_picture(maps, "Maps", numbers=[1]).width < maps_picture(maps, "Maps").width
     assert patches_picture({3: [(flat((9, 9, 9)), 1.5)]}, "Patches").width > 500
 
 

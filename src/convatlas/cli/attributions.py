@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from convatlas.serve.predictor import Guess, Predictor
+    from convatlas.visualize.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def explained(request: Request, predictor: "Predictor", image: "Image") -> Expla
     )
 
 
-def _figure(request: Request, found: Explained) -> tuple["Image", dict[str, Any]]:
+def _figure(request: Request, found: Explained) -> tuple["Page", dict[str, Any]]:
     from convatlas.visualize.draw import figure
 
     told = [found.predictor.name, *(f"{key} {value}" for key, value in found.options.items())]
@@ -92,7 +93,7 @@ def _figure(request: Request, found: Explained) -> tuple["Image", dict[str, Any]
     return drawn, {"method": request.name, **_facts(found)}
 
 
-def _contact(request: Request, found: list[Explained]) -> tuple["Image", dict[str, Any]]:
+def _contact(request: Request, found: list[Explained]) -> tuple["Page", dict[str, Any]]:
     from convatlas.visualize.contact import View, contact_sheet
 
     views = [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from convatlas.visualize.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +69,5 @@ class Drawn:
     """A picture, the name of its file without the ending, and what is on it, for JSON."""
 
     stem: str
-    picture: "Image.Image"
+    picture: "Page"
     facts: dict[str, Any]

@@ -13,6 +13,8 @@ from convatlas.cli.methods import METHODS
 from convatlas.cli.model_options import one_source, weights_from_option, weights_option
 from convatlas.errors import InputError, unknown
 
+_KINDS = (".png", ".svg")
+
 
 def _method_list() -> str:
     width = max(map(len, METHODS))
@@ -37,7 +39,7 @@ def _method_list() -> str:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="PNG to write, or the folder of several; by default IMAGE-METHOD.png here.",
+    help="PNG or SVG to write, or the folder of several; by default IMAGE-METHOD.png here.",
 )
 @weights_option
 @weights_from_option
@@ -96,8 +98,8 @@ def _check_place(out: Path | None, several: bool) -> None:
         return
     if several and out.suffix:
         raise InputError(f"several images make several pictures: --out is a folder, not {out}")
-    if not several and out.suffix.lower() != ".png":
-        raise InputError(f"pictures are written as PNG: --out must end in .png, not {out}")
+    if not several and out.suffix.lower() not in _KINDS:
+        raise InputError(f"pictures are PNG or SVG: --out must end in .png or .svg, not {out}")
 
 
 def _check_stems(stems: list[str]) -> None:
@@ -117,10 +119,13 @@ def _check_options(method: str, options: dict[str, Any]) -> None:
 
 
 def _write(drawn: Drawn, method: str, out: Path | None, several: bool) -> dict[str, Any]:
-    from convatlas.files import whole_file
+    from convatlas.files import whole_file, write_text
 
     name = Path(f"{drawn.stem}-{method}.png")
     path = name if out is None else out / name if several else out
-    with whole_file(path) as aside:
-        drawn.picture.save(aside, format="PNG")
+    if path.suffix.lower() == ".svg":
+        write_text(path, drawn.picture.svg())
+    else:
+        with whole_file(path) as aside:
+            drawn.picture.image().save(aside, format="PNG")
     return {"file": str(path), **drawn.facts}

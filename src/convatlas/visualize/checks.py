@@ -56,6 +56,7 @@ def deletion_curve(
     *,
     steps: int = 32,
     fill: float = 0.0,
+    sigma: float | None = None,
 ) -> Tensor:
     """Give the probability of the class while pixels vanish, the hottest first.
 
@@ -69,6 +70,8 @@ def deletion_curve(
         labels: Class: one, or one for each image; the top class of each when not given.
         steps: In how many equal parts the pixels vanish.
         fill: What takes their place; 0 is the mean colour where images are normalised.
+        sigma: Let the image blurred by so many pixels take their place instead: scattered grey
+            pixels are a noise of their own, which changes an answer wherever they lie.
 
     Returns:
         (N, steps + 1), from the whole image to none of it.
@@ -77,7 +80,8 @@ def deletion_curve(
         InputError: No such class; no steps; heat of another size.
     """
     whole = prepared(model, images)
-    return _curve(model, whole, torch.full_like(whole, fill), heat, labels, steps)
+    end = torch.full_like(whole, fill) if sigma is None else blurred(whole, sigma)
+    return _curve(model, whole, end, heat, labels, steps)
 
 
 def insertion_curve(

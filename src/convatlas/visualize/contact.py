@@ -7,11 +7,13 @@ from PIL import Image
 from torch import Tensor
 
 from convatlas.errors import InputError
-from convatlas.visualize.draw import BAR_ROOM, HeatKind, colour_bar, heat_picture
+from convatlas.visualize.draw import BAR_ROOM, HeatKind, add_colour_bar, heat_picture
+from convatlas.visualize.page import Page
 from convatlas.visualize.sheet import Tile, fitted, sheet
 
 _COLUMNS = 4
 _SIDE = 260
+_MARGIN, _CAPTION = 40, 30  # of a sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class View:
 
 def contact_sheet(
     views: Sequence[View], title: str, subtitle: str = "", kind: HeatKind = "evidence"
-) -> Image.Image:
+) -> Page:
     """Set the heat maps of several networks on one image beside each other.
 
     The image stands first, as the first network saw it; a colour bar, the same for all, last.
@@ -45,7 +47,7 @@ def contact_sheet(
         kind: Of all heat maps; see `convatlas.visualize.draw.figure`.
 
     Returns:
-        RGB, for a screen or a page.
+        For a screen or a page; `.image()` or `.svg()` draw it.
 
     Raises:
         InputError: No views.
@@ -57,10 +59,10 @@ def contact_sheet(
         picture = heat_picture(fitted(view.seen, _SIDE), view.heat, kind)
         tiles.append(Tile(picture, f"{view.network}: {view.answer}"))
     rows = [tiles[i : i + _COLUMNS] for i in range(0, len(tiles), _COLUMNS)]
-    drawn = sheet(rows, title, subtitle, side=_SIDE)
-    bar = colour_bar(_SIDE - 2 * BAR_ROOM, signed=kind == "signed")
-    margin = 24
-    canvas = Image.new("RGB", (drawn.width + bar.width - margin + 8, drawn.height), (255, 255, 255))
-    canvas.paste(drawn, (0, 0))
-    canvas.paste(bar, (drawn.width - margin, drawn.height - bar.height - 2 * margin - 16))
-    return canvas
+    page = sheet(rows, title, subtitle, side=_SIDE)
+    x = page.width - _MARGIN + 16
+    page.width += BAR_ROOM
+    height = _SIDE - 20
+    top = page.height - _MARGIN - _CAPTION - height
+    add_colour_bar(page, (x, top), height, signed=kind == "signed")
+    return page

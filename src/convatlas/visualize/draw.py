@@ -4,11 +4,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from convatlas.errors import InputError
-from convatlas.visualize.lettering import PAPER, QUIET, heading, set_heading
+from convatlas.visualize.lettering import QUIET, heading
+from convatlas.visualize.page import Page
 
 # Nine equidistant values of the "inferno" map (van der Walt and Smith 2015, public domain). Its
 # lightness grows evenly, so it reads the same in grey and for every form of colour blindness.
@@ -22,7 +23,7 @@ _PANEL = 448  # longer side of a picture in a figure, pixels
 _MARGIN = 40
 _GAP = 28
 _BAR = 22  # width of the colour bar
-BAR_ROOM = 10  # above and below the colour bar
+BAR_ROOM = _BAR + 44  # width of the bar and of the words beside it
 _LEAST_BAR = 140  # its height beside a flat picture
 _LEAST_COLUMN = 180  # of a picture and its caption
 _LEAST_WIDTH = 560  # of the heading above a narrow picture
@@ -58,10 +59,14 @@ def signed_colours(values: ArrayLike | Tensor) -> NDArray[np.uint8]:
 def _mapped(values: ArrayLike | Tensor, low: float, anchors: str) -> NDArray[np.uint8]:
     """Blend the colours of `anchors`, which stand at equal distances from `low` to 1."""
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    table = np.array([list(bytes.fromhex(anchor)) for anchor in anchors.split()], np.float64)
+    table = _table(anchors)
     at = np.linspace(low, 1.0, len(table))
     channels = [np.interp(array.astype(np.float64), at, table[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def _table(anchors: str) -> NDArray[np.uint8]:
+    return np.array([list(bytes.fromhex(anchor)) for anchor in anchors.split()], np.uint8)
 
 
 def overlay(image: Image.Image, heat: Tensor) -> Image.Image:
@@ -100,7 +105,7 @@ def figure(
     title: str,
     subtitle: str = "",
     kind: HeatKind = "evidence",
-) -> Image.Image:
+) -> Page:
     """Show an image beside its heat map, with a colour bar and a title.
 
     Args:
@@ -112,25 +117,24 @@ def figure(
             "signed": the same, for and against the class.
 
     Returns:
-        RGB, for a screen or a page.
+        For a screen or a page; `.image()` or `.svg()` draw it.
     """
     panel = enlarged(image.convert("RGB"), _PANEL)
     column = max(panel.width, _LEAST_COLUMN) + _GAP
-    content = max(2 * column + _BAR + 44, _LEAST_WIDTH)
+    content = max(2 * column + BAR_ROOM, _LEAST_WIDTH)
     bar = max(panel.height, _LEAST_BAR)
     lines = heading(title, subtitle, content)
     top = _MARGIN + sum(line.height for line in lines) + 46
-    canvas = Image.new("RGB", (content + 2 * _MARGIN, top + bar + _MARGIN), PAPER)
-    pen = ImageDraw.Draw(canvas)
-    set_heading(pen, lines, (_MARGIN, _MARGIN))
+    page = Page(content + 2 * _MARGIN, top + bar + _MARGIN, title, subtitle)
+    page.write_heading(lines, (_MARGIN, _MARGIN))
     seen = f"input, {image.width} x {image.height}"
     x = _MARGIN
     for picture, caption in ((panel, seen), (heat_picture(panel, heat, kind), _CAPTIONS[kind])):
-        pen.text((x, top - 12), caption, fill=QUIET, font=ImageFont.load_default(17), anchor="ls")
-        canvas.paste(picture, (x, top))
+        page.write(caption, (x, top - 12), 17, anchor="baseline")
+        page.place(picture, (x, top))
         x += column
-    canvas.paste(colour_bar(bar, signed=kind == "signed"), (x, top - BAR_ROOM))
-    return canvas
+    add_colour_bar(page, (x, top), bar, signed=kind == "signed")
+    return page
 
 
 def heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Image:
@@ -143,27 +147,22 @@ def heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Imag
     return rgb.resize(panel.size, way)
 
 
-def colour_bar(height: int, *, signed: bool) -> Image.Image:
+def add_colour_bar(page: Page, corner: tuple[int, int], height: int, *, signed: bool) -> None:
     """Draw the colours from 1 (top) to 0, or to -1, and name their values.
 
     Args:
-        height: Of the colours, pixels; there is some room above and below for the words.
+        page: Where; the words stand to the right, `BAR_ROOM` pixels in all.
+        corner: The top left pixel of the colours, (x, y).
+        height: Of the colours, pixels.
         signed: Whether the values begin at -1.
-
-    Returns:
-        RGB, `height` and twice `BAR_ROOM` high.
     """
-    low, table = (-1.0, signed_colours) if signed else (0.0, colours)
-    bar = Image.new("RGB", (_BAR + 44, height + 2 * BAR_ROOM), PAPER)
-    ramp = table(np.linspace(1.0, low, height)[:, None].repeat(_BAR, axis=1))
-    bar.paste(Image.fromarray(ramp), (0, BAR_ROOM))
-    pen = ImageDraw.Draw(bar)
+    x, y = corner
+    low, anchors = (-1.0, _SIGNED) if signed else (0.0, _ANCHORS)
+    page.ramp(_table(anchors)[::-1], corner, (_BAR, height))
     for value in np.linspace(low, 1.0, 5):
-        y = BAR_ROOM + round((1 - value) / (1 - low) * (height - 1))
-        pen.line((_BAR, y, _BAR + 5, y), fill=QUIET)
-        words = ImageFont.load_default(15)
-        pen.text((_BAR + 10, y), f"{value:g}", fill=QUIET, font=words, anchor="lm")
-    return bar
+        at = y + round((1 - value) / (1 - low) * (height - 1))
+        page.box((x + _BAR, at, x + _BAR + 5, at), None, fill=QUIET)
+        page.write(f"{value:g}", (x + _BAR + 10, at), anchor="middle")
 
 
 def _resized(heat: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -2,12 +2,12 @@
 
 import contextlib
 import unicodedata
-from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+Colour = tuple[int, int, int]
 INK, QUIET, PAPER = (28, 30, 34), (104, 108, 116), (255, 255, 255)
 
 # Pillow brings a font with the letters of English; these are looked for where systems keep theirs
@@ -21,8 +21,8 @@ class Line(NamedTuple):
     """One line of a heading."""
 
     text: str
-    font: Font
-    colour: tuple[int, int, int]
+    size: int
+    colour: Colour
     height: int
 
 
@@ -31,29 +31,16 @@ def heading(title: str, subtitle: str, width: int) -> list[Line]:
     lines = []
     for text, size, colour, height in ((title, 28, INK, 38), (subtitle, 19, QUIET, 28)):
         font = font_for(text, size)
-        shown = _wrapped(legible(text, font), font, width)
-        lines += [Line(line, font, colour, height) for line in shown]
+        lines += [Line(line, size, colour, height) for line in _wrapped(text, font, width)]
     return lines
 
 
-def set_heading(pen: ImageDraw.ImageDraw, lines: Sequence[Line], corner: tuple[int, int]) -> None:
-    """Write the lines of a heading, the first one at `corner` (x, y)."""
-    x, y = corner
-    for line in lines:
-        pen.text((x, y), line.text, fill=line.colour, font=line.font)
-        y += line.height
-
-
-def set_caption(
-    pen: ImageDraw.ImageDraw, text: str, corner: tuple[int, int], width: int, size: int = 15
-) -> None:
-    """Write a few words at `corner` (x, y), cut with an ellipsis where `width` is too small."""
-    font = font_for(text, size)
-    text = legible(text, font)
-    if font.getlength(text) > width:
-        fits = (n for n in range(len(text) - 1, 0, -1) if font.getlength(f"{text[:n]}…") <= width)
-        text = f"{text[: next(fits, 1)]}…"
-    pen.text(corner, text, fill=QUIET, font=font)
+def cut(text: str, font: Font, width: float) -> str:
+    """Give as much of one line as `width` pixels hold, with an ellipsis where that is not all."""
+    if _length(text, font) <= width:
+        return text
+    fits = (n for n in range(len(text) - 1, 0, -1) if _length(f"{text[:n]}…", font) <= width)
+    return f"{text[: next(fits, 1)]}…"
 
 
 def font_for(text: str, size: int) -> Font:
@@ -75,16 +62,20 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
     """Break `text` into lines of at most `width` pixels: between words, or inside a long one."""
     lines: list[str] = []
     for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+        if lines and _length(f"{lines[-1]} {word}", font) <= width:
             lines[-1] += f" {word}"
             continue
-        while font.getlength(word) > width and len(word) > 1:
-            fits = (n for n in range(len(word) - 1, 0, -1) if font.getlength(word[:n]) <= width)
-            cut = next(fits, 1)
-            lines.append(word[:cut])
-            word = word[cut:]
+        while _length(word, font) > width and len(word) > 1:
+            fits = (n for n in range(len(word) - 1, 0, -1) if _length(word[:n], font) <= width)
+            end = next(fits, 1)
+            lines.append(word[:end])
+            word = word[end:]
         lines.append(word)
     return lines
+
+
+def _length(text: str, font: Font) -> float:
+    return font.getlength(legible(text, font))
 
 
 @cache

@@ -10,6 +10,7 @@ from convatlas.errors import InputError
 from convatlas.visualize.activations import scaled_maps
 from convatlas.visualize.draw import colours
 from convatlas.visualize.erf import EffectiveField
+from convatlas.visualize.page import Page
 from convatlas.visualize.sheet import Tile, fitted, in_rows, sheet
 
 _FIELD = 448  # side of an effective field, pixels
@@ -26,7 +27,7 @@ def plain_picture(values: Tensor) -> Image.Image:
 
 def filters_picture(
     filters: Tensor, title: str, subtitle: str = "", labels: Sequence[str] = ()
-) -> Image.Image:
+) -> Page:
     """Show filters in rows.
 
     Args:
@@ -48,7 +49,7 @@ def filters_picture(
 
 def maps_picture(
     maps: Tensor, title: str, subtitle: str = "", numbers: Sequence[int] | None = None
-) -> Image.Image:
+) -> Page:
     """Show the maps of one image, each scaled by itself; one that is flat is said to be silent.
 
     Args:
@@ -75,7 +76,7 @@ def silent_maps(maps: Tensor) -> tuple[int, ...]:
 
 def patches_picture(
     patches: Mapping[int, Sequence[tuple[Image.Image, float]]], title: str, subtitle: str = ""
-) -> Image.Image:
+) -> Page:
     """Show the patches of each map in a row of its own, and below each what the map answers.
 
     Args:
@@ -87,7 +88,7 @@ def patches_picture(
     return sheet(rows, title, subtitle, labels=[f"map {number}" for number in patches])
 
 
-def field_picture(field: EffectiveField, title: str, subtitle: str = "") -> Image.Image:
+def field_picture(field: EffectiveField, title: str, subtitle: str = "") -> Page:
     """Show an effective receptive field, and around it the theoretical one as a blue frame.
 
     Twice: as it is, and its fourth root, in which the faint pixels show too.

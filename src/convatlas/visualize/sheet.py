@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from convatlas.errors import InputError
-from convatlas.visualize.lettering import PAPER, heading, set_caption, set_heading
+from convatlas.visualize.lettering import heading
+from convatlas.visualize.page import Page
 
 _MARGIN = 40
 _GAP = 8
@@ -37,7 +38,7 @@ def sheet(
     *,
     labels: Sequence[str] = (),
     side: int | None = None,
-) -> Image.Image:
+) -> Page:
     """Set rows of small pictures below each other.
 
     Args:
@@ -49,7 +50,7 @@ def sheet(
             given.
 
     Returns:
-        RGB, for a screen or a page.
+        For a screen or a page; `.image()` or `.svg()` draw it.
 
     Raises:
         InputError: No tiles, or not one label a row.
@@ -69,23 +70,21 @@ def sheet(
         for room, row in zip(rooms, pictures, strict=True)
     ]
     top = _MARGIN + sum(line.height for line in lines) + 16
-    size = (content + 2 * _MARGIN, top + sum(heights) - _GAP + _MARGIN)
-    canvas = Image.new("RGB", size, PAPER)
-    pen = ImageDraw.Draw(canvas)
-    set_heading(pen, lines, (_MARGIN, _MARGIN))
+    page = Page(content + 2 * _MARGIN, top + sum(heights) - _GAP + _MARGIN, title, subtitle)
+    page.write_heading(lines, (_MARGIN, _MARGIN))
     y = top
     for index, (row, shown) in enumerate(zip(rows, pictures, strict=True)):
         above = rooms[index]
         if above:
-            set_caption(pen, labels[index], (_MARGIN, y), content)
+            page.write(labels[index], (_MARGIN, y), width=content)
         for column, (tile, picture) in enumerate(zip(row, shown, strict=True)):
             x = _MARGIN + column * (width + _GAP)
-            canvas.paste(picture, (x, y + above))
+            page.place(picture, (x, y + above))
             edge = (x - 1, y + above - 1, x + picture.width, y + above + picture.height)
-            pen.rectangle(edge, outline=_EDGE)  # a white picture would end nowhere
-            set_caption(pen, tile.caption, (x, y + heights[index] - below - _GAP + 4), width)
+            page.box(edge, _EDGE)  # a white picture would end nowhere
+            page.write(tile.caption, (x, y + heights[index] - below - _GAP + 4), width=width)
         y += heights[index]
-    return canvas
+    return page
 
 
 def in_rows(tiles: Sequence[Tile], columns: int | None = None) -> list[list[Tile]]:
