@@ -7,7 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from convatlas.errors import InputError
-from convatlas.visualize.draw import BAR_ROOM, HeatKind, add_colour_bar, heat_picture
+from convatlas.visualize.draw import BAR_ROOM, HeatKind, add_colour_bar, framed, heat_picture
+from convatlas.visualize.layers import Box
 from convatlas.visualize.page import Page
 from convatlas.visualize.sheet import Tile, fitted, sheet
 
@@ -25,12 +26,14 @@ class View:
         answer: A few words, such as the class and its probability.
         seen: The image as this network saw it.
         heat: (H, W), as `convatlas.visualize.draw.figure` takes it.
+        box: Likewise.
     """
 
     network: str
     answer: str
     seen: Image.Image
     heat: Tensor
+    box: Box | None = None
 
 
 def contact_sheet(
@@ -57,6 +60,8 @@ def contact_sheet(
     tiles = [Tile(fitted(views[0].seen, _SIDE), "input")]
     for view in views:
         picture = heat_picture(fitted(view.seen, _SIDE), view.heat, kind)
+        if view.box is not None:
+            picture = framed(picture, view.box, view.heat.shape)
         tiles.append(Tile(picture, f"{view.network}: {view.answer}"))
     rows = [tiles[i : i + _COLUMNS] for i in range(0, len(tiles), _COLUMNS)]
     page = sheet(rows, title, subtitle, side=_SIDE)

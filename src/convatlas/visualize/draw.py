@@ -1,13 +1,15 @@
 """Pictures of heat maps: colours, overlays and figures, drawn with Pillow alone."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from convatlas.errors import InputError
+from convatlas.visualize.layers import Box
 from convatlas.visualize.lettering import QUIET, heading
 from convatlas.visualize.page import Page
 
@@ -27,6 +29,7 @@ BAR_ROOM = _BAR + 44  # width of the bar and of the words beside it
 _LEAST_BAR = 140  # its height beside a flat picture
 _LEAST_COLUMN = 180  # of a picture and its caption
 _LEAST_WIDTH = 560  # of the heading above a narrow picture
+_FRAME = (86, 180, 233)  # a blue that stands out from the colours of heat
 
 HeatKind = Literal["evidence", "pixels", "signed"]
 _CAPTIONS = {
@@ -105,6 +108,7 @@ def figure(
     title: str,
     subtitle: str = "",
     kind: HeatKind = "evidence",
+    box: Box | None = None,
 ) -> Page:
     """Show an image beside its heat map, with a colour bar and a title.
 
@@ -115,6 +119,7 @@ def figure(
         subtitle: In smaller letters below.
         kind: "evidence": coarse, laid over the image; "pixels": one value for each pixel;
             "signed": the same, for and against the class.
+        box: Drawn on both, in pixels of the heat map.
 
     Returns:
         For a screen or a page; `.image()` or `.svg()` draw it.
@@ -131,7 +136,7 @@ def figure(
     x = _MARGIN
     for picture, caption in ((panel, seen), (heat_picture(panel, heat, kind), _CAPTIONS[kind])):
         page.write(caption, (x, top - 12), 17, anchor="baseline")
-        page.place(picture, (x, top))
+        page.place(picture if box is None else framed(picture, box, heat.shape), (x, top))
         x += column
     add_colour_bar(page, (x, top), bar, signed=kind == "signed")
     return page
@@ -145,6 +150,23 @@ def heat_picture(panel: Image.Image, heat: Tensor, kind: HeatKind) -> Image.Imag
     shrinks = panel.width < rgb.width
     way = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
     return rgb.resize(panel.size, way)
+
+
+def framed(picture: Image.Image, box: Box, shape: Sequence[int]) -> Image.Image:
+    """Draw a blue frame on a copy of a picture.
+
+    Args:
+        picture: RGB.
+        box: Top, left, bottom, right, the last two just outside; what lies beyond is cut.
+        shape: Height and width of that in whose pixels the box is given.
+    """
+    (top, left, bottom, right), (height, width) = box, shape
+    x0, x1 = (round(min(max(0, x), width) * picture.width / width) for x in (left, right))
+    y0, y1 = (round(min(max(0, y), height) * picture.height / height) for y in (top, bottom))
+    drawn = picture.copy()
+    edges = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
+    ImageDraw.Draw(drawn).rectangle(edges, outline=_FRAME, width=3)
+    return drawn
 
 
 def add_colour_bar(page: Page, corner: tuple[int, int], height: int, *, signed: bool) -> None:

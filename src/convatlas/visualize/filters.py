@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError, unknown
+from convatlas.layers import Towers
 from convatlas.visualize.scores import widened
 
 Scaling = Literal["each", "together"]
@@ -50,21 +51,41 @@ def filters(model: nn.Module, layer: str | None = None, *, scaling: Scaling = "e
 def first_filters(model: nn.Module, layer: str | None = None) -> tuple[str, Tensor]:
     """Give the name of a convolution that reads the image, and its weights (K, C, k, k).
 
-    Arguments and errors are those of `filters`.
+    Of two towers that read it side by side both, one after the other. Arguments and errors are
+    those of `filters`.
+    """
+    found = first_layers(model, layer)
+    return " and ".join(found), torch.cat(list(found.values()))
+
+
+def first_layers(model: nn.Module, layer: str | None = None) -> dict[str, Tensor]:
+    """Give the weights (K, C, k, k) of the convolutions that read the image, by their names.
+
+    One, or one for each of two towers. Arguments and errors are those of `filters`.
     """
     found = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
     if not found:
         raise InputError(f"{type(model).__name__} has no convolution over maps")
-    name = next(iter(found)) if layer is None else layer
-    if name not in found:
-        raise unknown("convolution", name, found)
-    weights = widened(found[name].weight.detach().cpu())
-    if weights.shape[1] not in (1, 3):
-        raise InputError(
-            f"the filters of layer {name!r} span {weights.shape[1]} channels, so they are no "
-            "pictures: `patches` and `maximize` show what such a layer looks for"
-        )
-    return name, weights
+    names = _beside(model, next(iter(found))) if layer is None else (layer,)
+    if names[0] not in found:
+        raise unknown("convolution", names[0], found)
+    layers = {name: widened(found[name].weight.detach().cpu()) for name in names}
+    for name, weights in layers.items():
+        if weights.shape[1] not in (1, 3):
+            raise InputError(
+                f"the filters of layer {name!r} span {weights.shape[1]} channels, so they are no "
+                "pictures: `patches` and `maximize` show what such a layer looks for"
+            )
+    return layers
+
+
+def _beside(model: nn.Module, name: str) -> tuple[str, ...]:
+    """Give the name of a layer and, where it is one of a tower, of that of the other tower."""
+    for parent, module in model.named_modules():
+        first = f"{parent}.tower1.".removeprefix(".")
+        if isinstance(module, Towers) and name.startswith(first):
+            return name, f"{parent}.tower2.".removeprefix(".") + name.removeprefix(first)
+    return (name,)
 
 
 def colour_share(weights: Tensor) -> Tensor:

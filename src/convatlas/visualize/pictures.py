@@ -3,18 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from convatlas.errors import InputError
 from convatlas.visualize.activations import scaled_maps
-from convatlas.visualize.draw import colours
+from convatlas.visualize.draw import colours, framed
 from convatlas.visualize.erf import EffectiveField
 from convatlas.visualize.page import Page
 from convatlas.visualize.sheet import Tile, fitted, in_rows, sheet
 
 _FIELD = 448  # side of an effective field, pixels
-_SEEN = (86, 180, 233)  # a blue that stands out from the colours of heat
 
 
 def plain_picture(values: Tensor) -> Image.Image:
@@ -102,10 +101,4 @@ def field_picture(field: EffectiveField, title: str, subtitle: str = "") -> Page
 
 
 def _framed(heat: Tensor, field: EffectiveField) -> Image.Image:
-    picture = fitted(Image.fromarray(colours(heat)), _FIELD)
-    scale = picture.width / heat.shape[1]
-    top, left, bottom, right = field.theoretical
-    box = (max(0, left), max(0, top), min(heat.shape[1], right), min(heat.shape[0], bottom))
-    x0, y0, x1, y1 = (round(edge * scale) for edge in box)
-    ImageDraw.Draw(picture).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_SEEN, width=3)
-    return picture
+    return framed(fitted(Image.fromarray(colours(heat)), _FIELD), field.theoretical, heat.shape)
