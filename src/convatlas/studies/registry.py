@@ -1,0 +1,19 @@
+"""Every study, in the order of the papers."""
+
+from convatlas.errors import unknown
+from convatlas.studies import gap_shift
+from convatlas.studies.study import Study
+
+STUDIES: tuple[Study, ...] = (gap_shift.STUDY,)
+
+
+def find_study(name: str) -> Study:
+    """Give a study by its name.
+
+    Raises:
+        UnknownNameError: There is none; the message lists near ones.
+    """
+    for study in STUDIES:
+        if study.name == name:
+            return study
+    raise unknown("study", name, [study.name for study in STUDIES])
