@@ -39,6 +39,7 @@ VERBS = {
     "runs": "runs",
     "push": "push",
     "visualize": "visualize",
+    "study": "study",
     "fetch": "fetch",
     "convert": "convert",
 }
