@@ -1,4 +1,4 @@
-"""The images of studies: some of a data set, alike for each case, in memory."""
+"""The images of studies: some of a data set, alike for each case, in memory if they fit."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +15,7 @@ from convatlas.data.sources import open_source
 from convatlas.data.splits import ArraySplit, Split
 from convatlas.errors import InputError
 
+TOO_LARGE = ("imagenet",)  # sources that stay in their files, all of them
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -28,6 +29,9 @@ class Subset:
         val: Likewise, of those that are watched after each epoch.
         test: Likewise, of those that are read once, at the end.
         side: Height and width in pixels that images are brought to; None: as they are.
+
+    Of the sources `TOO_LARGE` all images are taken, which are read when they are needed and brought
+    to the size by the recipe.
     """
 
     source: str = "cifar10"
@@ -84,6 +88,15 @@ class Pictures:
     train: ArraySplit
     val: ArraySplit
     test: ArraySplit
+
+
+def load_source(subset: Subset, choice: Choice) -> Pictures | Source:
+    """Read a subset into memory, or open what is too large for it; errors as `load_pictures`."""
+    if subset.source not in TOO_LARGE:
+        return load_pictures(subset, choice)
+    source = choice.open(subset.source)
+    size = (subset.side, subset.side) if subset.side else source.card.image_size
+    return replace(source, card=replace(source.card, image_size=size))
 
 
 def load_pictures(subset: Subset, choice: Choice) -> Pictures:

@@ -10,18 +10,21 @@ import torch
 from torch import nn
 
 from convatlas.analysis.report import analyze
-from convatlas.evaluate.evaluation import evaluate
+from convatlas.data.card import Source
+from convatlas.data.segmentation import SegmentationSource
 from convatlas.recipe import Recipe, to_dict
-from convatlas.studies.images import AS_NAMED, Choice, Pictures, Subset, load_pictures
+from convatlas.studies.images import AS_NAMED, Choice, Pictures, Subset, load_pictures, load_source
 from convatlas.studies.study import Case
 from convatlas.train.checkpoint import Checkpoints
 from convatlas.train.events import EpochDone, Event
 from convatlas.train.loop import Data, fit
+from convatlas.train.segmentation import Segmentation
 from convatlas.train.state import State
 from convatlas.train.step import DivergedError
-from convatlas.train.tasks import Classification
+from convatlas.train.tasks import VALIDATION_BATCH, Classification
 
 Make = Callable[[], nn.Module]
+Shown = Pictures | Source | SegmentationSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,21 @@ class Lab:
         return load_pictures(subset, self.choice)
 
     def train(
-        self, make: Make, recipe: Recipe, pictures: Pictures, *, called: str = "run"
+        self,
+        make: Make,
+        recipe: Recipe,
+        pictures: Shown,
+        *,
+        task: Classification | Segmentation | None = None,
+        called: str = "run",
     ) -> "Trained":
         """Train a network from the first step to the last, or from where it was stopped.
 
         Args:
             make: Builds it, with weights drawn from torch's generator.
             recipe: How.
-            pictures: Of one size, which is what the network takes.
+            pictures: Of one size, which is what the network takes; or images and masks.
+            task: What is learnt; None: the class of each image, see `task_of`.
             called: A name for the files of this training, if a case has several.
 
         Raises:
@@ -76,7 +86,10 @@ class Lab:
             if isinstance(event, EpochDone):
                 self.told(event.record["epoch"], event.epochs)
 
-        task = task_of(pictures)
+        if task is None:
+            if isinstance(pictures, SegmentationSource):
+                raise TypeError("images and masks need a task: make_segmentation gives one")
+            task = task_of(pictures, recipe.resize_shorter)
         diverged = False
         try:
             fit(
@@ -90,7 +103,7 @@ class Lab:
             )
         except DivergedError:
             diverged = True
-        return Trained(state.result.eval(), state.records, diverged, pictures, recipe.epochs)
+        return Trained(state.result.eval(), state.records, diverged, pictures, recipe.epochs, task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +116,25 @@ class Trained:
         diverged: Its loss, a gradient or a weight was not finite.
         pictures: What it has learnt from.
         epochs: Of its recipe.
+        task: What it has learnt.
     """
 
     model: nn.Module
     records: Sequence[Mapping[str, Any]]
     diverged: bool
-    pictures: Pictures
+    pictures: Shown
     epochs: int
+    task: Classification | Segmentation
 
     def measures(self) -> dict[str, Any]:
         """Give errors and losses, their curves, and the cost of the network.
 
         `train_error` and `train_loss` are means over the last epoch, of augmented images, with
-        the network in train mode; `test_error` is of the last epoch, each test image once. A
-        network that diverged has the error of guessing and no loss.
+        the network in train mode; `test_error` is of the last epoch, each test image once. Errors
+        of segmentation are those of pixels. A network that diverged has the error of guessing and
+        no loss.
         """
-        shape = (self.pictures.card.channels, *(self.pictures.card.image_size or (0, 0)))
-        cost = analyze(self.model, shape)
+        cost = analyze(self.model, (self.pictures.card.channels, *self.task.preprocessing.size))
         return {
             **self._errors(),
             "diverged": self.diverged,
@@ -133,7 +148,7 @@ class Trained:
 
     def test_error(self) -> float:
         """Show each test image once; give the fraction that is not recognised."""
-        return 1 - self._tested().top1_accuracy
+        return self._tested()["test_error"]
 
     def _errors(self) -> dict[str, Any]:
         if self.diverged:
@@ -141,21 +156,26 @@ class Trained:
             return {"train_error": chance, "test_error": chance, "gap": 0.0} | dict.fromkeys(
                 ("train_loss", "test_loss")
             )
-        last, test = self.records[-1], self._tested()
+        last, tested = self.records[-1], self._tested()
         train_error = 1 - last["train_accuracy"]
         return {
             "train_error": train_error,
             "train_loss": last["train_loss"],
-            "test_error": 1 - test.top1_accuracy,
-            "test_loss": test.loss,
-            "gap": 1 - test.top1_accuracy - train_error,
+            **tested,
+            "gap": tested["test_error"] - train_error,
         }
 
-    def _tested(self) -> Any:
-        card = self.pictures.card
-        return evaluate(
-            self.model, self.pictures.test, task_of(self.pictures).preprocessing, card.classes
+    def _tested(self) -> dict[str, float]:
+        evaluation = self.task.evaluate(
+            self.model,
+            self.pictures.test,
+            batch_size=VALIDATION_BATCH,
+            workers=0,
+            progress=lambda *_: None,
         )
+        found = self.task.metrics(evaluation)
+        found = {name.replace("val_", "test_"): value for name, value in found.items()}
+        return {"test_error": 1 - found.pop("test_accuracy"), **found}
 
     def _curve(self, metric: str, *, error: bool = False) -> list[float | None]:
         """Give a metric of each epoch; those after it diverged are unknown."""
@@ -164,11 +184,16 @@ class Trained:
         return known + [None] * (self.epochs - len(known))
 
 
-def task_of(pictures: Pictures) -> Classification:
-    """Say what is learnt: the class of each image, in the size that it has."""
+def task_of(pictures: Pictures | Source, resize_shorter: int | None = None) -> Classification:
+    """Say what is learnt: the class of each image, in the size that it has.
+
+    Args:
+        pictures: All of one size; those that are read from files are brought to it.
+        resize_shorter: How these are: see `convatlas.recipe.Recipe`.
+    """
     card = pictures.card
-    preprocessing = card.preprocessing((card.channels, *(card.image_size or (0, 0))))
-    return Classification(preprocessing, card.classes)
+    shape = (card.channels, *(card.image_size or (0, 0)))
+    return Classification(card.preprocessing(shape, resize_shorter), card.classes)
 
 
 def training_case(
@@ -190,7 +215,7 @@ def training_case(
     """
 
     def measure(lab: Lab) -> Mapping[str, Any]:
-        trained = lab.train(make, recipe, lab.pictures(subset))
+        trained = lab.train(make, recipe, load_source(subset, lab.choice))
         return {**trained.measures(), **also(trained, lab)}
 
     return Case(name, measure, training_settings(make, recipe, subset) | {"also": _named(also)})

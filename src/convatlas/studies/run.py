@@ -70,7 +70,8 @@ def run_study(
     _check_names(study, cases)
     with locked(out):
         _enter(out, resume=resume, overwrite=overwrite)
-        images = choice.describe(study.images) if study.images else {}
+        named = study.source_of(scale)
+        images = choice.describe(named) if named else {}
         place = Place(out, choice, json.dumps(images.get("manifest"), sort_keys=True))
         found = dict[tuple[str, int], dict[str, Any]]()
         for key, content in _measurements(

@@ -156,6 +156,7 @@ class Study:
         chart: The picture.
         shown: Metrics that the table shows, each with its heading.
         images: The source of images that the cases take, such as "cifar10"; empty: none.
+        paper_images: The same at the scale of the paper; empty: the same source.
         differs: How the small scale differs from the paper.
         if_failed: What is known of why it fails at the small scale; empty: it does not.
     """
@@ -173,6 +174,11 @@ class Study:
     images: str = "cifar10"
     differs: str = ""
     if_failed: str = ""
+    paper_images: str = ""
+
+    def source_of(self, scale: Scale) -> str:
+        """Name the source of images at a scale; empty: there is none."""
+        return (self.paper_images if scale == "paper" else "") or self.images
 
 
 @dataclass(frozen=True, slots=True)
