@@ -74,8 +74,9 @@ def curves(
     scale: float = PERCENT,
     cases: Sequence[str] = (),
     log: bool = False,
+    x_label: str = "epoch",
 ) -> "Callable[[Results], Figure]":
-    """Draw a metric over the epochs: the mean of each case, and the range of its seeds."""
+    """Draw a metric over the epochs, or other places: the mean of each case, its seeds' range."""
 
     def draw(results: Results) -> "Figure":
         from matplotlib.ticker import MaxNLocator
@@ -91,7 +92,7 @@ def curves(
             axes.fill_between(known, [*map(min, full)], [*map(max, full)], color=colour, alpha=0.15)
             means = [statistics.fmean(column) for column in full]
             axes.plot(known, means, style, color=colour, label=name, linewidth=1.6)
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(x_label)
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log:

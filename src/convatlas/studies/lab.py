@@ -49,6 +49,12 @@ class Lab:
         """Read images; errors are those of `load_pictures`."""
         return load_pictures(subset, self.choice)
 
+    def fresh(self, make: Make) -> nn.Module:
+        """Build a network with the weights that its training begins with."""
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(self.seed)
+            return make()
+
     def train(
         self,
         make: Make,
@@ -70,10 +76,7 @@ class Lab:
         Raises:
             StoppedError: `stop` said so.
         """
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(self.seed)
-            model = make()
-        state = State.fresh(model, recipe)
+        state = State.fresh(self.fresh(make), recipe)
         checkpoints = Checkpoints(self.folder / called, keep=1)
         kept = checkpoints.newest()
         if kept is not None:
