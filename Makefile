@@ -2,7 +2,7 @@
 # Both need Python 3.11 or newer and nothing else; the first call makes .venv and installs into it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-slow faults tables gallery clean
+.PHONY: help demo check format test test-slow faults tables tables-check gallery studies clean
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -59,6 +59,11 @@ tables-check: $(READY) ## Say which of them are out of date
 
 gallery: $(READY) ## Draw a picture by each method of visualize; trains two small networks
 	@$(BIN)/python docs/gallery.py
+
+STUDIES ?= # such as --root FOLDER, where the images lie
+studies: $(READY) ## Redo the papers' experiments and their page; hours, goes on where it was stopped
+	@$(BIN)/convatlas study --all --resume $(STUDIES) || test $$? -eq 1
+	@$(BIN)/python docs/studies_page.py runs/studies
 
 clean: ## Remove what the other targets made, but not runs/
 	@rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

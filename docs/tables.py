@@ -15,6 +15,7 @@ from pathlib import Path
 from lineage_page import lineage_page, lineage_pictures
 from paper_pages import CLAIMS, FACTS, FIGURES, claims, error_text, facts, figures, renewed
 from pictures import Picture, is_current, ledger, pictures
+from studies_page import studies_page
 
 from convatlas import catalog
 from convatlas.analysis.claims import ClaimResult, check_claims
@@ -130,6 +131,7 @@ def out_of_date(results: Sequence[ClaimResult] | None) -> dict[str, str]:
         "docs/errata.md": errata_page(),
         "docs/recipes.md": recipes_page(),
         "docs/lineage.md": lineage_page(),
+        "docs/studies.md": studies_page(),
         **paper_pages(results),
     }
     return {name: text for name, text in pages.items() if is_old(name, text)}

@@ -90,14 +90,12 @@ def rows(study: Study, content: Mapping[str, Any]) -> list[Row]:
 
 def check_words(check: Mapping[str, Any]) -> dict[str, str]:
     """Say how a check came out."""
-    points = check["unit"] == "points"
-    scale, digits = (100, 2) if points else (1, 3)
-    values = [f"{scale * value:+.{digits}g}" if points else f"{value:+.3g}"
-              for value in check["differences"]]  # fmt: skip
+    unit = " points" if check["unit"] == "points" else ""
+    values = [_difference(value, bool(unit)) for value in check["differences"]]
     count = len(check["differences"])
     return {
         "says": check["says"],
-        "found": ", ".join(values) + (" points" if points else ""),
+        "found": ", ".join(values) + unit,
         "agreeing": f"{check['agreeing']} of {count}",
         "verdict": "holds" if check["holds"] else "fails",
     }
@@ -135,6 +133,12 @@ def _cell(metric: str, values: Sequence[Any]) -> tuple[str, str]:
     if min(known) == max(known):
         return mean, ""
     return mean, f"{_written(metric, min(known))} to {_written(metric, max(known))}"
+
+
+def _difference(value: float, points: bool) -> str:
+    if value == 0:
+        return "0"
+    return f"{100 * value:+.1f}" if points else f"{value:+.3g}"
 
 
 def _written(metric: str, value: float) -> str:
