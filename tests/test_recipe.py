@@ -160,6 +160,7 @@ def test_a_recipe_is_told_in_json_with_the_kinds_of_its_parts():
         "momentum": 0.9,
         "weight_decay": 0.0,
         "nesterov": False,
+        "form": "torch",
     }
     assert told["schedule"]["then"] == {"kind": "Steps", "epochs": [30, 60], "factor": 0.1}
     assert told["augment"] == [
@@ -260,7 +261,7 @@ def test_vgg_is_trained_as_section_3_1_says():
     recipe = PAPERS["vgg-imagenet"]
     assert recipe.batch_size == 256
     assert recipe.epochs == 74
-    assert recipe.optimizer == SGD(lr=0.01, momentum=0.9, weight_decay=5e-4)
+    assert recipe.optimizer == SGD(lr=0.01, momentum=0.9, weight_decay=5e-4, form="caffe")
     assert recipe.schedule == OnPlateau(factor=0.1, max_drops=3)
     assert recipe.epochs * 1_281_167 / 256 == pytest.approx(370_000, rel=0.01)
 

@@ -11,12 +11,22 @@ from convatlas.schedules import Constant, Schedule
 
 @dataclass(frozen=True, slots=True)
 class SGD:
-    """Stochastic gradient descent with momentum, as torch defines it."""
+    """Stochastic gradient descent with momentum.
+
+    Attributes:
+        lr: Learning rate.
+        momentum: Of the steps.
+        weight_decay: Weight of the squared weights in the loss, twice.
+        nesterov: The gradient is taken where the momentum leads; of torch's form only.
+        form: Where the rate goes: torch multiplies it into the step, cuda-convnet and Caffe into
+            the momentum, so that a cut of the rate acts little by little.
+    """
 
     lr: float
     momentum: float = 0.0
     weight_decay: float = 0.0
     nesterov: bool = False
+    form: Literal["torch", "caffe"] = "torch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,26 @@ class Adam:
     weight_decay: float = 0.0
 
 
-Optimizer = SGD | RMSProp | Adam
+@dataclass(frozen=True, slots=True)
+class DiagonalLM:
+    """Stochastic diagonal Levenberg-Marquardt (LeCun et al. 1998, appendix C).
+
+    Each weight has its own rate, lr / (mu + h), where h is the curvature of the loss along it.
+
+    Attributes:
+        lr: The global rate.
+        mu: Keeps weights without curvature from going too far.
+        samples: Images that h is measured on before each epoch.
+        weight_decay: Weight of the squared weights in the loss, twice; h does not know of it.
+    """
+
+    lr: float
+    mu: float = 0.02
+    samples: int = 500
+    weight_decay: float = 0.0
+
+
+Optimizer = SGD | RMSProp | Adam | DiagonalLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +133,8 @@ class Recipe:
         sides: Train the side classifiers too, with their weights in the loss; they are dropped
             from the result, as in the paper.
         clip_norm: Greatest norm of all gradients together; None: as large as they are.
+        filter_limit: Greatest root mean square of a filter of a convolution, to which larger ones
+            are shrunk after each step (Zeiler & Fergus 2013); None: any.
         balance: Against classes of unequal size: "loss" weights each class by the inverse of its
             share, "sampling" draws classes equally often, with replacement.
         ema: Decay of an exponential moving average of the weights, which is then what is
@@ -130,6 +161,7 @@ class Recipe:
     label_smoothing: float = 0.0
     sides: bool = False
     clip_norm: float | None = None
+    filter_limit: float | None = None
     balance: Literal["none", "loss", "sampling"] = "none"
     ema: float | None = None
     resize_shorter: int | None = None
@@ -151,10 +183,10 @@ class Recipe:
             raise InputError(f"label_smoothing must be in [0, 1), not {self.label_smoothing!r}")
         if not 0 < self.bias_rate < float("inf"):
             raise InputError(f"bias_rate must be a positive number, not {self.bias_rate!r}")
-        if self.clip_norm is not None and not 0 < self.clip_norm < float("inf"):
-            raise InputError(
-                f"clip_norm must be positive, or null for none, not {self.clip_norm!r}"
-            )
+        for name in ("clip_norm", "filter_limit"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"{name} must be positive, or null for none, not {value!r}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema must be between 0 and 1, or null for none, not {self.ema!r}")
         self._check_parts()

@@ -102,21 +102,6 @@ def test_maps_are_pooled_before_they_are_normalized(small):
     assert names[:8] == ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2", "pool2", "norm2"]
 
 
-def test_only_filters_beyond_the_radius_are_shrunk_to_it():
-    torch.manual_seed(1)
-    model = build("zfnet", num_classes=2, units=2, input_size=47)
-    with torch.no_grad():
-        model.stages.conv1.weight[::2] *= 100
-    before = model.stages.conv1.weight.detach().clone()
-    model.limit_filters()
-    weight = model.stages.conv1.weight.detach()
-    assert torch.equal(weight[1::2], before[1::2])
-    rms = weight[::2].square().mean((1, 2, 3)).sqrt()
-    torch.testing.assert_close(rms, torch.full_like(rms, 0.1))
-    directions = (F.normalize(w.flatten(1)) for w in (weight, before))
-    torch.testing.assert_close(*directions)
-
-
 @pytest.mark.parametrize("size", [207, 224, 238])
 def test_sizes_that_leave_6x6_maps(size):
     logits = build_meta("zfnet").eval()(torch.empty(1, 3, size, size, device="meta"))

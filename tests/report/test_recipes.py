@@ -75,7 +75,7 @@ def test_only_what_differs_is_listed(changes, expected):
         names = [row.name for row in rows]
         assert rows[0] == Difference("optimizer", "SGD", "RMSProp")
         assert "optimizer.lr" not in names
-        assert Difference("optimizer.form", "-", "torch") in rows
+        assert Difference("optimizer.decay", "-", "0.9") in rows
         assert Difference("optimizer.nesterov", "no", "-") in rows
     else:
         assert rows == expected

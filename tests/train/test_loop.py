@@ -17,8 +17,9 @@ from convatlas.recipe import SGD, Adam, CutMix, Mixup, Recipe, RMSProp
 from convatlas.schedules import Constant, Cosine, OnPlateau, Steps, Warmup
 from convatlas.train.checkpoint import Checkpoints
 from convatlas.train.events import EpochDone, StepDone
-from convatlas.train.loop import Data, fit, make_lesson, rate_at
+from convatlas.train.loop import Data, fit, make_lesson
 from convatlas.train.options import RunOptions
+from convatlas.train.rates import rate_at
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
 from convatlas.train.step import DivergedError, step_seed

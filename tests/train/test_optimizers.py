@@ -7,7 +7,7 @@ import torch
 from torch.nn import Parameter
 
 from convatlas.errors import InputError
-from convatlas.recipe import SGD, Adam, RMSProp
+from convatlas.recipe import SGD, Adam, DiagonalLM, RMSProp
 from convatlas.train.optimizers import make_optimizer, set_rate
 
 START = [1.0, -2.0, 0.5]
@@ -63,16 +63,39 @@ def test_sgd_with_nesterovs_momentum():
     check(SGD(0.1, momentum=0.9, nesterov=True), step)
 
 
-def test_sgd_equals_the_form_of_krizhevsky_while_the_rate_is_constant():
-    def step(w, g, rate, number, memory):
-        memory["v"] = 0.9 * memory.get("v", 0.0) - 0.0005 * rate * w - rate * g
-        return w + memory["v"]
+def step_of_krizhevsky(w, g, rate, number, memory):
+    """Krizhevsky et al. 2012, section 5."""
+    memory["v"] = 0.9 * memory.get("v", 0.0) - 0.0005 * rate * w - rate * g
+    return w + memory["v"]
 
+
+def test_sgd_in_caffes_form_is_that_of_krizhevsky():
+    check(SGD(0.1, momentum=0.9, weight_decay=0.0005, form="caffe"), step_of_krizhevsky)
+    check(SGD(0.1, form="caffe"), lambda w, g, rate, *_: w - rate * g)
+
+
+def test_torchs_form_differs_from_it_where_the_rate_changes():
     noun = SGD(0.1, momentum=0.9, weight_decay=0.0005)
     constant, changing = descend(noun, [0.1] * 4), descend(noun, RATES)
-    for ours, paper in zip(constant, by_hand(step, [0.1] * 4), strict=True):
+    for ours, paper in zip(constant, by_hand(step_of_krizhevsky, [0.1] * 4), strict=True):
         assert ours == pytest.approx(paper, rel=1e-12)
-    assert changing[-1] != pytest.approx(by_hand(step, RATES)[-1], rel=1e-3)
+    assert changing[-1] != pytest.approx(by_hand(step_of_krizhevsky, RATES)[-1], rel=1e-3)
+
+
+def test_diagonal_levenberg_marquardt_has_a_rate_for_each_weight():
+    curvatures = torch.tensor([0.0, 0.5, 10.0], dtype=torch.float64)
+    weights = Parameter(torch.tensor(START, dtype=torch.float64))
+    optimizer = make_optimizer(DiagonalLM(0.1, mu=0.5, weight_decay=0.01), [weights])
+    weights.grad = torch.ones_like(weights)
+    with pytest.raises(RuntimeError, match="curvature must be measured before the first step"):
+        optimizer.step()
+    optimizer.follow({weights: curvatures})
+    optimizer.step()
+    expected = [
+        w - 0.1 / (0.5 + h) * (1 + 0.01 * w)
+        for w, h in zip(START, curvatures.tolist(), strict=True)
+    ]
+    assert weights.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
@@ -134,6 +157,11 @@ def test_adam_with_decoupled_decay():
     "noun",
     [
         SGD(0.1, momentum=-1.0),
+        SGD(0.1, momentum=1.0, form="caffe"),
+        SGD(0.1, weight_decay=-1.0, form="caffe"),
+        SGD(0.1, momentum=0.9, nesterov=True, form="caffe"),
+        DiagonalLM(0.1, mu=0.0),
+        DiagonalLM(0.1, weight_decay=-1.0),
         SGD(0.1, nesterov=True),
         RMSProp(0.1, eps=-1.0),
         RMSProp(0.1, eps=-1.0, form="tensorflow"),

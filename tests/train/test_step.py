@@ -12,7 +12,7 @@ from convatlas.train.learner import Learner
 from convatlas.train.losses import balancing_weights, make_loss
 from convatlas.train.memory import MemoryShortError
 from convatlas.train.state import State
-from convatlas.train.step import DivergedError, Lesson, gradient_norm, take_step
+from convatlas.train.step import DivergedError, Lesson, gradient_norm, limit_filters, take_step
 
 RECIPE = Recipe("test", 7, 1, SGD(lr=0.1, momentum=0.9, weight_decay=1e-3))
 
@@ -38,7 +38,15 @@ def stepped(model=None, micro_batch=None, batch=None, recipe=RECIPE, loss=None, 
     state = State.fresh(model or make_model(), recipe)
     state.micro_batch = micro_batch
     batch = batch or make_batch()
-    lesson = Lesson(batch, batch.labels, 0, 0.1, recipe.clip_norm, name=lambda i: f"{i}.png")
+    lesson = Lesson(
+        batch,
+        batch.labels,
+        0,
+        0.1,
+        recipe.clip_norm,
+        name=lambda i: f"{i}.png",
+        filter_limit=recipe.filter_limit,
+    )
     take_step(state, Learner(state.model, loss or make_loss("cross_entropy")), lesson, correct)
     return state
 
@@ -164,6 +172,27 @@ class TestClipping:
         assert torch.equal(free, long)
         assert short.norm().item() == pytest.approx(1e-2, rel=1e-4)
         torch.testing.assert_close(short / short.norm(), free / free.norm())
+
+
+class TestFilters:
+    def test_only_those_beyond_the_limit_are_shrunk_to_it(self):
+        model = make_model()
+        weight = model[0].weight
+        with torch.no_grad():
+            weight[1] *= 100
+        before = weight.detach().clone()
+        limit_filters(model, 0.5)
+        assert torch.equal(weight[[0, 2]], before[[0, 2]])
+        assert weight[1].square().mean().sqrt().item() == pytest.approx(0.5)
+        torch.testing.assert_close(weight[1] / weight[1].norm(), before[1] / before[1].norm())
+
+    def test_they_are_held_after_each_step_of_a_recipe_that_says_so(self):
+        def largest(filter_limit):
+            recipe = Recipe("test", 7, 1, SGD(lr=0.1), filter_limit=filter_limit)
+            return stepped(recipe=recipe).model[0].weight.square().mean((1, 2, 3)).max().sqrt()
+
+        assert largest(None).item() > 0.1
+        assert largest(0.1).item() == pytest.approx(0.1)
 
 
 def test_an_optimizer_without_room_is_one_line(monkeypatch):

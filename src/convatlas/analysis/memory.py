@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from convatlas.analysis.allocations import BATCH, Recorder
 from convatlas.analysis.timeline import Timeline
 from convatlas.errors import InputError, UserError, unknown
-from convatlas.recipe import SGD, Adam, Optimizer, RMSProp
+from convatlas.recipe import SGD, Adam, DiagonalLM, Optimizer, RMSProp
 
 Precision = Literal["float32", "bfloat16"]
 Device = Literal["cpu", "cuda"]
@@ -161,6 +161,8 @@ def _optimizer_maker(
     values = {"lr": optimizer.lr, "weight_decay": optimizer.weight_decay, "foreach": foreach}
     if isinstance(optimizer, Adam):
         return partial(torch.optim.AdamW, **values)
+    if isinstance(optimizer, DiagonalLM):  # it keeps the curvature as SGD keeps its momentum
+        return partial(torch.optim.SGD, momentum=0.9, **values)
     momentum = optimizer.momentum
     if isinstance(optimizer, RMSProp):
         return partial(torch.optim.RMSprop, momentum=momentum, **values)

@@ -122,12 +122,18 @@ class RBF(nn.Module):
         return -(x.unsqueeze(1) - self.codes).square().sum(2)
 
 
-def lecun_uniform_(module: nn.Module) -> None:
-    """Draw from +-2.4 / F, F being the inputs of a unit (appendix A); the biases likewise."""
+def lecun_uniform_(module: nn.Module, power: float = 1.0) -> None:
+    """Draw from +-2.4 / F, F being the inputs of a unit (appendix A); the biases likewise.
+
+    Args:
+        module: A layer with parameters.
+        power: Of F.
+    """
     weight = getattr(module, "weight", None)
     fan_in = Subsampling.fan_in if weight is None else weight[0].numel()
+    bound = 2.4 / fan_in**power
     for parameter in module.parameters(recurse=False):
-        nn.init.uniform_(parameter, -2.4 / fan_in, 2.4 / fan_in)
+        nn.init.uniform_(parameter, -bound, bound)
 
 
 def draw_as_caffe(layer: nn.Conv2d | nn.Linear) -> None:
@@ -150,6 +156,14 @@ ACTIVATIONS: dict[str, Act] = {
 }
 
 
+INITS: dict[str, Callable[[Any], None]] = {
+    "paper": lecun_uniform_,
+    "paper_root": partial(lecun_uniform_, power=0.5),
+    "caffe": draw_as_caffe,
+    "torch": draw_as_torch,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class LeNet5Spec:
     """What tells one network of this family from another."""
@@ -157,7 +171,7 @@ class LeNet5Spec:
     stages: Callable[[int, Act], nn.Sequential]  # (in_channels, act) -> the convolutional layers
     head: Callable[[int, Act], nn.Sequential]  # (num_classes, act) -> the layers after them
     act: str = "squash"  # a key of ACTIVATIONS
-    init: Callable[[Any], None] = lecun_uniform_  # draws the weights of one layer
+    init: str = "paper"  # a key of INITS
     image_size: int = 32  # least height and width
     map_size: int = 1  # height and width of the maps that reach the head
     cam_layer: str = "stages.act3"  # the last convolution whose maps have a height and a width
@@ -221,8 +235,12 @@ class LeNet5(nn.Module):
 
     def __init__(self, spec: LeNet5Spec, num_classes: int = 10, in_channels: int = 1) -> None:
         super().__init__()
-        if spec.act not in ACTIVATIONS:
-            raise unknown("activation", spec.act, ACTIVATIONS)
+        for what, name, known in (
+            ("activation", spec.act, ACTIVATIONS),
+            ("init", spec.init, INITS),
+        ):
+            if name not in known:
+                raise unknown(what, name, known)
         act = ACTIVATIONS[spec.act]
         self.spec, self.in_channels, self.cam_layer = spec, in_channels, spec.cam_layer
         self.stages = spec.stages(in_channels, act)
@@ -236,7 +254,7 @@ class LeNet5(nn.Module):
             if isinstance(module, RBF):
                 module.reset_parameters()
             elif any(True for _ in module.parameters(recurse=False)):
-                self.spec.init(module)
+                INITS[self.spec.init](module)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images; `lenet5`: minus the paper's distances."""
@@ -275,7 +293,7 @@ ARCHITECTURE = Architecture(
             f"Every map of C3 sees all six maps of S2: no Table I. {_READINGS}",
         ),
         "lenet5_modern": Variant(
-            LeNet5Spec(_MODERN, _LINEAR, act="relu", init=draw_as_torch),
+            LeNet5Spec(_MODERN, _LINEAR, act="relu", init="torch"),
             (1, 32, 32),
             10,
             "The common port: ReLU, average pooling without weights, no Table I, a linear "
@@ -286,7 +304,7 @@ ARCHITECTURE = Architecture(
                 caffe_stages,
                 caffe_head,
                 act="relu",
-                init=draw_as_caffe,
+                init="caffe",
                 image_size=28,
                 map_size=4,
                 cam_layer="stages.conv2",

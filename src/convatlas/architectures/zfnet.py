@@ -7,7 +7,6 @@ widths: Tables 2 and 3.
 from collections import OrderedDict
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from convatlas.card import Architecture, Paper, Variant
@@ -70,17 +69,6 @@ class ZFNet(nn.Module):
     def reset_parameters(self) -> None:
         """Draw fresh weights: N(0, 0.01^2) and biases 0 (section 3.1)."""
         draw_layers(self, _draw, _draw)
-
-    @torch.no_grad()
-    def limit_filters(self, radius: float = 0.1) -> None:
-        """Shrink each filter whose root mean square exceeds `radius` to it (section 3.1).
-
-        The paper does so while it trains; with pixels of -128 to 128 it is crucial in conv1.
-        """
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                rms = module.weight.square().mean((1, 2, 3), keepdim=True).sqrt()
-                module.weight.mul_(torch.where(rms > radius, radius / rms, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits of a batch of images of the size that layer 6 was built for.

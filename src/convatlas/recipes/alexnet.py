@@ -13,7 +13,7 @@ _IMAGENET = Recipe(
     where="section 5",
     batch_size=128,
     epochs=90,
-    optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4),
+    optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4, form="caffe"),
     schedule=OnPlateau(factor=0.1, max_drops=3),
     augment=(ScaleJitter(256, 256), CenterCrop(256), RandomCrop(), Flip(), PcaColor(std=0.1)),
     resize_shorter=256,
@@ -28,8 +28,6 @@ _IMAGENET = Recipe(
         "Pixels lose the mean colour and are divided by its deviation; the paper subtracts the "
         "mean image.",
         "Test images are one centre crop; section 4.1 averages ten.",
-        "torch multiplies the rate into the step, not into the momentum: the two differ for a "
-        "few steps after each cut of the rate.",
     ),
 )
 
@@ -49,7 +47,7 @@ RECIPES = {
         where="BVLC/caffe, models/bvlc_alexnet: 57.1 % top-1, 80.2 % top-5, one crop",
         batch_size=256,
         epochs=90,  # 450,000 steps
-        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4),
+        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4, form="caffe"),
         schedule=Steps(epochs=(20, 40, 60, 80)),  # each 100,000 steps
         undecayed=("biases",),
         bias_rate=2.0,

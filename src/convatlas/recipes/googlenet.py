@@ -51,7 +51,7 @@ RECIPES = {
         where="BVLC/caffe, models/bvlc_googlenet: 68.7 % top-1, 88.9 % top-5, one crop",
         batch_size=32,
         epochs=60,  # 2,400,000 iterations
-        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=2e-4),
+        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=2e-4, form="caffe"),
         schedule=Polynomial(epochs=60, power=0.5),
         undecayed=("biases",),
         bias_rate=2.0,

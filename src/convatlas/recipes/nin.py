@@ -27,6 +27,7 @@ _CIFAR_10 = Recipe(
         lr=0.02,  # 0.01 of a cost that counts twice
         momentum=0.9,
         weight_decay=5e-4,  # 0.001, halved by the doubled cost
+        form="caffe",
     ),
     schedule=OnPlateau(patience=10, factor=0.1, max_drops=2, watch="train"),  # to 1/100
     undecayed=("biases",),
@@ -58,7 +59,7 @@ RECIPES = {
         where="not in the paper: the authors' model and solver in the Caffe model zoo",
         batch_size=64,
         epochs=22,  # 450,000 iterations
-        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4),
+        optimizer=SGD(lr=0.01, momentum=0.9, weight_decay=5e-4, form="caffe"),
         schedule=Steps(epochs=(10, 20)),  # every 200,000 iterations
         undecayed=("biases",),
         bias_rate=2.0,

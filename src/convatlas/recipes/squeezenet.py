@@ -15,7 +15,7 @@ RECIPES = {
         where=_SOLVER,
         batch_size=512,  # 32 images, 16 times before each step
         epochs=68,  # 170,000 iterations
-        optimizer=SGD(lr=0.04, momentum=0.9, weight_decay=2e-4),
+        optimizer=SGD(lr=0.04, momentum=0.9, weight_decay=2e-4, form="caffe"),
         schedule=Polynomial(epochs=68),
         augment=(Resize(side=256), RandomCrop()),  # no mirror images
         resize_shorter=256,  # then the centre 227x227

@@ -13,7 +13,7 @@ RECIPES = {
         where="section 3",
         batch_size=1,  # one large tile
         epochs=1000,  # 30,000 tiles of the 30 images of the EM challenge; the paper: 10 hours
-        optimizer=SGD(lr=1e-4, momentum=0.99),
+        optimizer=SGD(lr=1e-4, momentum=0.99, form="caffe"),
         augment=(Deform(std=10.0, points=3, degrees=180.0), Greys(contrast=0.2, brightness=0.2)),
         loss="border_weighted",  # w0 = 10, sigma = 5 pixels
         balance="loss",  # w_c

@@ -18,11 +18,12 @@ _FIXED_SCALE = Recipe(
     where="section 3.1",
     batch_size=256,
     epochs=74,  # 370K iterations
-    optimizer=SGD(lr=1e-2, momentum=0.9, weight_decay=5e-4),
+    optimizer=SGD(lr=1e-2, momentum=0.9, weight_decay=5e-4, form="caffe"),
     schedule=OnPlateau(factor=0.1, max_drops=3),
     augment=_augment(256, 256),
     resize_shorter=256,
     sources=(
+        ("optimizer.form", "section 3.3: Caffe"),
         ("schedule.patience", "our own: the paper does not say how long it waited"),
         ("augment", "section 3.1, training image size: S = 256"),
         ("resize_shorter", "section 4.1: Q = S"),
@@ -39,7 +40,7 @@ RECIPES = {
     "imagenet_384": replace(
         _FIXED_SCALE,
         where="section 3.1, single-scale training with S = 384",
-        optimizer=SGD(lr=1e-3, momentum=0.9, weight_decay=5e-4),
+        optimizer=SGD(lr=1e-3, momentum=0.9, weight_decay=5e-4, form="caffe"),
         augment=_augment(384, 384),
         resize_shorter=384,
         sources=(

@@ -160,7 +160,8 @@ def _flat(name: str, value: Any, *, unsaid: bool = True) -> Iterator[tuple[str, 
         yield name, type(value).__name__
         for field in fields(value):
             part = getattr(value, field.name)
-            if unsaid or part or part != field.default:
+            told = part and field.name != "form"  # torch's own is no paper's
+            if unsaid or told or part != field.default:
                 yield from _flat(f"{name}.{field.name}", part, unsaid=unsaid)
     elif isinstance(value, tuple) and value:
         for text in _parts(value):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.data.loader import Batch, num_batches
 from convatlas.errors import InputError
-from convatlas.recipe import Recipe
-from convatlas.schedules import OnPlateau, Schedule, Warmup
+from convatlas.recipe import DiagonalLM, Recipe
+from convatlas.train.curvature import curvature
+from convatlas.train.diagonal_lm import DiagonalLevenbergMarquardt
 from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.events import EpochDone, Progress, StepDone, ignore
 from convatlas.train.finetuning import learning_mode
@@ -21,6 +22,7 @@ from convatlas.train.learner import Learner
 from convatlas.train.memory import within_memory
 from convatlas.train.mixing import mixed
 from convatlas.train.options import DEFAULTS, RunOptions
+from convatlas.train.rates import rate_at
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import Running, State
 from convatlas.train.step import DivergedError, Lesson, step_seed, take_step
@@ -97,6 +99,8 @@ def fit(
         learning_mode(state.model, state.frozen)
         begun = time.perf_counter() - state.running.seconds
         start = state.step - state.epoch_begun
+        if start == 0:
+            follow_curvature(state, recipe, data, seed=seed, epoch=epoch)
         stream = task.batches(
             data.train,
             recipe,
@@ -146,6 +150,23 @@ def make_learner(model: nn.Module, recipe: Recipe, data: Data, options: RunOptio
     return DistributedDataParallel(learner, gradient_as_bucket_view=True)
 
 
+def follow_curvature(state: State, recipe: Recipe, data: Data, *, seed: int, epoch: int) -> None:
+    """Measure the curvature for an optimizer that follows it, on images of the epoch to come.
+
+    Of several processes, each measures the same ones.
+    """
+    optimizer = state.optimizer
+    if not isinstance(optimizer, DiagonalLevenbergMarquardt):
+        return
+    if not isinstance(recipe.optimizer, DiagonalLM):
+        raise InputError("the optimizer of the state is not that of the recipe")
+    some = replace(recipe, batch_size=recipe.optimizer.samples)
+    stream = data.task.batches(data.train, some, seed=seed, epoch=epoch, start=0, workers=0)
+    batch = next(iter(stream))
+    loss = data.task.make_loss(recipe, data.train)
+    optimizer.follow(curvature(state.model, loss, batch.images, batch.labels))
+
+
 def make_lesson(
     batch: Batch,
     recipe: Recipe,
@@ -167,23 +188,16 @@ def make_lesson(
         images, targets = mixed(batch.images, batch.labels, classes, recipe.mix, rng)
         batch = batch._replace(images=images)
     chance = step_seed(seed, step, ranks.rank)
-    return Lesson(batch, targets, chance, rate, recipe.clip_norm, data.train.name, ranks)
-
-
-def rate_at(recipe: Recipe, epoch: float, records: list[dict[str, Any]]) -> float:
-    """Give the learning rate at a moment of a run.
-
-    Args:
-        recipe: Its optimizer's rate is multiplied by its schedule.
-        epoch: 2.5 is the middle of the third epoch.
-        records: Of the epochs that are done; a plateau schedule looks at them.
-    """
-    rate = recipe.optimizer.lr * recipe.schedule(epoch)
-    plateau = _plateau(recipe.schedule)
-    if plateau is None:
-        return rate
-    errors = [1 - record[f"{plateau.watch}_accuracy"] for record in records]
-    return rate * plateau.factor ** plateau.drops(errors)
+    return Lesson(
+        batch,
+        targets,
+        chance,
+        rate,
+        recipe.clip_norm,
+        data.train.name,
+        ranks,
+        filter_limit=recipe.filter_limit,
+    )
 
 
 def checked(state: State, ranks: Ranks = ALONE) -> State:
@@ -246,12 +260,6 @@ def _validate(
 
 def _go_on(*_: int) -> None:
     """Don't stop."""
-
-
-def _plateau(schedule: Schedule) -> OnPlateau | None:
-    while isinstance(schedule, Warmup):
-        schedule = schedule.then
-    return schedule if isinstance(schedule, OnPlateau) else None
 
 
 def _step_done(state: State, epochs: int, steps: int) -> StepDone:

@@ -7,7 +7,9 @@ import torch
 from torch.nn import Parameter
 
 from convatlas.errors import InputError
-from convatlas.recipe import SGD, Adam, Optimizer, RMSProp
+from convatlas.recipe import SGD, Adam, DiagonalLM, Optimizer, RMSProp
+from convatlas.train.diagonal_lm import DiagonalLevenbergMarquardt
+from convatlas.train.momentum import CaffeSGD
 from convatlas.train.rmsprop import TensorFlowRMSProp
 
 
@@ -19,17 +21,34 @@ def make_optimizer(
     With gradient g, weights w and rate r, a step is:
 
     - SGD: g += weight_decay w; v = momentum v + g; w -= r v. With Nesterov's momentum the step
-      is r (g + momentum v). Krizhevsky et al. 2012 put the rate inside, v = momentum v - r g and
-      w += v: the same while the rate is constant; after a change of it, theirs follows slowly.
+      is r (g + momentum v). In Caffe's form the rate is inside, see `CaffeSGD`: the same while
+      it is constant; after a change of it, Caffe's steps follow slowly.
     - RMSProp: g += weight_decay w; s = decay s + (1 - decay) g^2; v = momentum v +
       g / (sqrt(s) + eps); w -= r v. TensorFlow's form: see `TensorFlowRMSProp`.
     - Adam: w -= r weight_decay w, then the step of Kingma & Ba 2015, algorithm 1.
+    - DiagonalLM: w -= r g / (mu + h); see `DiagonalLevenbergMarquardt`.
 
     Raises:
         InputError: A value that the optimizer can't take, such as a negative momentum.
     """
     try:
         match optimizer:
+            case SGD(form="caffe"):
+                if optimizer.nesterov:
+                    raise ValueError("Nesterov's momentum is there in torch's form only")
+                return CaffeSGD(
+                    parameters,
+                    optimizer.lr,
+                    momentum=optimizer.momentum,
+                    weight_decay=optimizer.weight_decay,
+                )
+            case DiagonalLM():
+                return DiagonalLevenbergMarquardt(
+                    parameters,
+                    optimizer.lr,
+                    mu=optimizer.mu,
+                    weight_decay=optimizer.weight_decay,
+                )
             case SGD():
                 return torch.optim.SGD(
                     parameters,

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.recipe import Recipe
+from convatlas.errors import InputError
+from convatlas.recipe import DiagonalLM, Recipe
 from convatlas.train.averaging import Average
 from convatlas.train.distributed import Ranks
 from convatlas.train.finetuning import FRESH, Start, freeze
@@ -99,6 +100,8 @@ class State:
             InputError: Values that the optimizer can't take, or nothing is left to train.
         """
         several = options.ranks.size > 1
+        if options.shard and several and isinstance(recipe.optimizer, DiagonalLM):
+            raise InputError("DiagonalLM needs whole weights: leave out --shard")
         if options.sync_norm and several:
             model = sync_norms(model)
         frozen = freeze(model, start.freeze)

@@ -44,6 +44,7 @@ class Lesson:
         clip_norm: Greatest norm of all gradients together; None: any.
         name: Gives the name of an image by its index.
         ranks: The processes that learn from one batch; this one from the images given here.
+        filter_limit: Greatest root mean square of a filter after the step; None: any.
     """
 
     batch: Batch
@@ -53,6 +54,7 @@ class Lesson:
     clip_norm: float | None = None
     name: Callable[[int], str] = str
     ranks: Ranks = ALONE
+    filter_limit: float | None = None
 
 
 Correct = Callable[[Tensor, Tensor], tuple[int, int]]
@@ -107,7 +109,7 @@ def take_step(
         _restore(buffers)
         raise _diverged(state, lesson, loss, norm, blamed=not math.isfinite(own[0]))
     clip(state.optimizer, norm, lesson.clip_norm)
-    _move(state, lesson.rate)
+    _move(state, lesson.rate, lesson.filter_limit)
     state.running.add(loss, images, int(right), int(counted))
 
 
@@ -129,6 +131,18 @@ def clip(optimizer: torch.optim.Optimizer, norm: float, most: float | None) -> N
     """Scale all gradients alike, so that their norm is not above `most` (Pascanu et al. 2013)."""
     if most is not None and norm > most:
         torch._foreach_mul_(list(_gradients(optimizer)), most / norm)
+
+
+@torch.no_grad()
+def limit_filters(model: nn.Module, most: float) -> None:
+    """Shrink each filter whose root mean square exceeds `most` to it (Zeiler & Fergus 2013, 3.1).
+
+    A filter is what one map of a convolution is made with.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            size = layer.weight.square().mean((1, 2, 3), keepdim=True).sqrt()
+            layer.weight.mul_(torch.where(size > most, most / size, 1.0))
 
 
 def _diverged(
@@ -188,7 +202,7 @@ def _gathering(learner: nn.Module, *, last: bool) -> contextlib.AbstractContextM
     return learner.no_sync()
 
 
-def _move(state: State, rate: float) -> None:
+def _move(state: State, rate: float, filter_limit: float | None) -> None:
     set_rate(state.optimizer, rate)
     try:
         state.optimizer.step()
@@ -199,6 +213,8 @@ def _move(state: State, rate: float) -> None:
             f"memory ran out while the optimizer changed the weights in step {state.step + 1}: it "
             "needs as much as the network again; free some, or take SGD without momentum"
         ) from error
+    if filter_limit is not None:
+        limit_filters(state.model, filter_limit)
     state.step += 1
     if state.average is not None:
         state.average.follow(state.step)
