@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convatlas.analysis.diff import diff
     from convatlas.analysis.report import analyze
     from convatlas.catalog import find, variants
+    from convatlas.engines.optimize import optimize
     from convatlas.transfer.fcn import to_fcn
     from convatlas.transfer.features import features
     from convatlas.weights.convert import convert
@@ -32,6 +33,7 @@ _HOMES = {
     "features": "convatlas.transfer.features",
     "find": "convatlas.catalog",
     "load": "convatlas.weights.store",
+    "optimize": "convatlas.engines.optimize",
     "save": "convatlas.weights.store",
     "to_fcn": "convatlas.transfer.fcn",
     "variants": "convatlas.catalog",
@@ -47,6 +49,7 @@ __all__ = [
     "features",
     "find",
     "load",
+    "optimize",
     "save",
     "to_fcn",
     "variants",

@@ -1,0 +1,1 @@
+"""Trained networks as files of other runtimes: written, reloaded, compared, and only then kept."""

@@ -1,0 +1,84 @@
+"""OpenVINO's intermediate representation: an .xml file and its .bin. Needs the extra `openvino`."""
+
+import importlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from convatlas.errors import InputError
+from convatlas.export.needs import import_openvino
+from convatlas.export.program import quietly
+
+PACKAGES = ("openvino",)
+EXTRA = "openvino"
+KEY = "convatlas"  # of rt_info
+
+
+def convert(program: ExportedProgram) -> Any:
+    """Turn a traced network into an `openvino.Model`.
+
+    Raises:
+        InputError: The extra is missing, or OpenVINO can't take the network.
+    """
+    import_openvino()
+    frontend = importlib.import_module("openvino.frontend")
+    decoders = importlib.import_module("openvino.frontend.pytorch.fx_decoder")
+    try:
+        with quietly():
+            decoder = decoders.TorchFXPythonDecoder.from_exported_program(program)
+            torch_end = frontend.FrontEndManager().load_by_framework("pytorch")
+            return torch_end.convert(torch_end.load(decoder))
+    except Exception as error:  # of any kind, from torch or from OpenVINO
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"OpenVINO can't take this network: {reason}") from error
+
+
+def write(model: Any, path: Path, weights: Path, text: str) -> None:
+    """Write a model in full precision to two files; `text` is kept in its rt_info."""
+    openvino = import_openvino()
+    model.set_rt_info(text, KEY)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".openvino.") as folder:
+        pair = Path(folder, "model.xml"), Path(folder, "model.bin")  # it takes no other suffixes
+        openvino.serialize(model, str(pair[0]), str(pair[1]))
+        pair[0].replace(path)
+        pair[1].replace(weights)
+
+
+def read(path: Path, weights: Path) -> tuple[Callable[[Tensor], Tensor], str]:
+    """Open files that `write` wrote: what runs them in float32, and their text."""
+    core = import_openvino().Core()
+    model = core.read_model(path.read_bytes(), weights.read_bytes())
+    return runner(compiled(model)), model.get_rt_info([KEY]).astype(str)
+
+
+def compiled(model: Any, precision: str = "f32") -> Any:
+    """Compile a model for this CPU, on as many threads as torch has.
+
+    Args:
+        model: An `openvino.Model`.
+        precision: OpenVINO's hint: "f32" or "bf16". Left alone it takes bf16 where it can.
+    """
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return import_openvino().Core().compile_model(model, "CPU", options)
+
+
+def runner(model: Any) -> Callable[[Tensor], Tensor]:
+    """Give a compiled model as a function of tensors; callers in threads wait for each other."""
+    request, lock = model.create_infer_request(), Lock()
+
+    def run(x: Tensor) -> Tensor:
+        with lock:
+            found = request.infer([x.contiguous().numpy()], share_inputs=True)[0]
+        return torch.from_numpy(found)
+
+    return run

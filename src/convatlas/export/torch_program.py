@@ -1,0 +1,31 @@
+"""The format of `torch.export` itself, .pt2: needs nothing but torch, not even convatlas."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from convatlas.export.program import quietly
+
+KEY = "convatlas.json"  # of extra_files
+
+
+def write(program: ExportedProgram, path: Path, text: str) -> None:
+    """Write a traced network; `text` is kept beside it in the file."""
+    with quietly(), path.open("wb") as file:
+        torch.export.save(program, file, extra_files={KEY: text})
+
+
+def read(path: Path) -> tuple[Callable[[Tensor], Tensor], str]:
+    """Open a file that `write` wrote: what runs it, and its text."""
+    extra = {KEY: ""}
+    with quietly(), path.open("rb") as file:
+        module = torch.export.load(file, extra_files=extra).module()
+
+    def run(x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return module(x)
+
+    return run, extra[KEY]
