@@ -187,16 +187,19 @@ class Trained:
         return known + [None] * (self.epochs - len(known))
 
 
-def task_of(pictures: Pictures | Source, resize_shorter: int | None = None) -> Classification:
+def task_of(
+    pictures: Pictures | Source, resize_shorter: int | None = None, side: int | None = None
+) -> Classification:
     """Say what is learnt: the class of each image, in the size that it has.
 
     Args:
         pictures: All of one size; those that are read from files are brought to it.
         resize_shorter: How these are: see `convatlas.recipe.Recipe`.
+        side: Height and width that the network takes; None: those of the images.
     """
     card = pictures.card
-    shape = (card.channels, *(card.image_size or (0, 0)))
-    return Classification(card.preprocessing(shape, resize_shorter), card.classes)
+    size = (side, side) if side else card.image_size or (0, 0)
+    return Classification(card.preprocessing((card.channels, *size), resize_shorter), card.classes)
 
 
 def training_case(
@@ -206,6 +209,7 @@ def training_case(
     subset: Subset,
     *,
     also: Callable[[Trained, Lab], Mapping[str, Any]] = lambda *_: {},
+    side: int | None = None,
 ) -> Case:
     """Give the case of a network that is trained and tested: see `Trained.measures`.
 
@@ -215,13 +219,18 @@ def training_case(
         recipe: How it is trained.
         subset: Which images.
         also: Measures more of the trained network; its `__qualname__` counts as a setting.
+        side: Height and width that the network takes, where the data set's card says how smaller
+            images are brought to it; None: those of the images.
     """
+    settings = training_settings(make, recipe, subset) | {"also": _named(also)}
 
     def measure(lab: Lab) -> Mapping[str, Any]:
-        trained = lab.train(make, recipe, load_source(subset, lab.choice))
+        pictures = load_source(subset, lab.choice)
+        task = task_of(pictures, recipe.resize_shorter, side)
+        trained = lab.train(make, recipe, pictures, task=task)
         return {**trained.measures(), **also(trained, lab)}
 
-    return Case(name, measure, training_settings(make, recipe, subset) | {"also": _named(also)})
+    return Case(name, measure, settings | ({"side": side} if side else {}))
 
 
 def training_settings(make: Make, recipe: Recipe, subset: Subset) -> dict[str, Any]:
