@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convatlas.data.images import plain, read_image, read_image_bytes
+from convatlas.data.images import read_image, read_image_bytes
+from convatlas.data.modes import plain
 from convatlas.errors import FileError, InputError
 
 # those of the stress images that show something; the others must be refused

@@ -10,7 +10,8 @@ from PIL import Image
 
 from convatlas.data.card import IMAGENET_MEAN, IMAGENET_STD, DataCard, Source
 from convatlas.data.dealing import dealt, held_out
-from convatlas.data.images import read_image
+from convatlas.data.images import read_image, read_view
+from convatlas.data.view import View
 from convatlas.errors import FileError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -40,6 +41,10 @@ class FolderSplit:
             FileError: It can't be read.
         """
         return read_image(self.folder / self.files[i])
+
+    def view(self, i: int) -> View:
+        """Read picture `i`; see `convatlas.data.images.read_view`."""
+        return read_view(self.folder / self.files[i])
 
     def content(self, i: int) -> bytes:
         """Give the bytes of file `i`.

@@ -13,7 +13,8 @@ from PIL import Image
 from convatlas.data.card import Source
 from convatlas.data.dealing import divided
 from convatlas.data.folder import picture_card
-from convatlas.data.images import read_image_bytes
+from convatlas.data.images import read_image_bytes, read_view_bytes
+from convatlas.data.view import View
 from convatlas.errors import FileError, InputError
 
 LABELS = ("label", "labels", "fine_label")  # columns that are taken for the class, in this order
@@ -69,6 +70,10 @@ class TableSplit:
             FileError: It can't be read.
         """
         return read_image_bytes(self.content(i), self.name(i))
+
+    def view(self, i: int) -> View:
+        """Read picture `i`; see `convatlas.data.images.read_view`."""
+        return read_view_bytes(self.content(i), self.name(i))
 
     def label(self, i: int) -> int:
         """Give the class of picture `i`."""

@@ -1,4 +1,4 @@
-"""Picture files and odd colour modes, made plain: "L" or "RGB", upright, eight bits."""
+"""Picture files, read as people see them: "L" or "RGB", upright, eight bits."""
 
 import io
 import re
@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from convatlas.errors import FileError, InputError
+from convatlas.data.jpeg import decode, read_jpeg
+from convatlas.data.modes import plain
+from convatlas.data.view import View
+from convatlas.errors import FileError
 
 Result = TypeVar("Result")
 
@@ -58,6 +60,43 @@ def read_image_bytes(content: bytes, name: str) -> Image.Image:
         FileError: No picture, cut off, broken, or of more than `MAX_PIXELS` pixels.
     """
     return _used(io.BytesIO(content), name, lambda image: plain(_decoded(name, image, 0)))
+
+
+def read_view(path: str | Path) -> View:
+    """Read a picture as `read_image` does; pixels in an array where that is quicker.
+
+    Both show the same values.
+
+    Raises:
+        FileError: As of `read_image`.
+    """
+    path = Path(path)
+    _check_is_file(path)
+    try:
+        content = read_jpeg(path)
+    except OSError:
+        content = None  # Pillow says why
+    return read_image(path) if content is None else read_view_bytes(content, str(path))
+
+
+def read_view_bytes(content: bytes, name: str) -> View:
+    """Read the first picture of a file that lies in memory; see `read_view`.
+
+    Args:
+        content: The bytes of the file.
+        name: What errors call it.
+
+    Raises:
+        FileError: As of `read_image_bytes`.
+    """
+
+    def view(image: Image.Image) -> View:
+        pixels = None
+        if image.format == "JPEG" and _orientation(image) not in _TURNS:
+            pixels = decode(content, image)
+        return plain(_decoded(name, image, 0)) if pixels is None else pixels
+
+    return _used(io.BytesIO(content), name, view)
 
 
 def read_stored(path: str | Path, page: int = 0) -> Image.Image:
@@ -139,26 +178,6 @@ def _silence_pillow() -> None:
         warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """Give `image` in mode "L" or "RGB".
-
-    Transparent parts are shown on white. 16-bit greys are scaled from 0..65535, floating-point
-    greys from 0..1.
-
-    Raises:
-        InputError: Greys of 32 bits outside these ranges: nobody can know what is white.
-    """
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode == "1":
-        return image.convert("L")
-    if image.mode.startswith(("I", "F")):
-        return _eight_bits(image)
-    if image.has_transparency_data:
-        return _on_white(image)
-    return image.convert("RGB")
-
-
 def _check_is_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
@@ -197,22 +216,3 @@ def _orientation(image: Image.Image) -> Any:
         return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a broken EXIF block, of which Pillow complains with errors of any type
         return None
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    white = 1.0 if image.mode.startswith("F") else 65535.0
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= white):  # also true of NaN
-        raise InputError(
-            f"the greys lie in {low:g}..{high:g}; 8-bit, 16-bit or 0..1 floating-point greys "
-            "have a known white"
-        )
-    return Image.fromarray((values * (255 / white)).round().astype(np.uint8))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    grey = image.mode in ("LA", "La")
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("L" if grey else "RGB")

@@ -11,8 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from convatlas.data.augment import RESAMPLING, Interpolation, shorter_side_to
-from convatlas.data.images import MAX_PIXELS, plain
+from convatlas.data.images import MAX_PIXELS
+from convatlas.data.modes import plain
 from convatlas.data.resize import resized
+from convatlas.data.view import View, as_picture, mode_of, size_of
 from convatlas.errors import InputError, suggest
 from convatlas.fields import fitted
 
@@ -82,18 +84,16 @@ class Preprocessing:
 
     def resized(self, image: Image.Image) -> Image.Image:
         """Bring a picture to the network's size and colour mode; still a picture."""
-        return picture(self.pixels(image))
+        return as_picture(self.pixels(image))
 
-    def pixels(self, image: Image.Image) -> np.ndarray:
+    def pixels(self, image: View) -> np.ndarray:
         """Bring a picture to the network's size and colour mode: (H, W, C), uint8."""
-        image = plain(image)
-        if image.mode != self.mode:
-            image = image.convert(self.mode)
+        image = self.coloured(plain(image) if isinstance(image, Image.Image) else image)
         height, width = self._inner
         if self.resize_shorter is None:
             found = resized(image, (height, width), self.interpolation)
         else:
-            rows, columns = shorter_side_to((image.height, image.width), self.resize_shorter)
+            rows, columns = shorter_side_to(size_of(image), self.resize_shorter)
             # round() and this order of halves are torchvision's, on which published weights stand
             top, left = round((rows - height) / 2), round((columns - width) / 2)
             crop = (top, left, height, width)
@@ -101,6 +101,10 @@ class Preprocessing:
         if not self.border:
             return found
         return np.pad(found, ((self.border,) * 2, (self.border,) * 2, (0, 0)))
+
+    def coloured(self, view: View) -> View:
+        """Bring a picture to the network's colour mode."""
+        return view if mode_of(view) == self.mode else as_picture(view).convert(self.mode)
 
     def tensor(self, image: Image.Image) -> Tensor:
         """Turn a picture of exactly the network's size and mode into a tensor (C, H, W).
@@ -149,7 +153,7 @@ class Preprocessing:
         values = tensor.detach().to("cpu", torch.float32).numpy()
         values = values * _column(self.std) + _column(self.mean)
         pixels = (values * 255).round().clip(0, 255).astype(np.uint8)
-        return picture(np.moveaxis(pixels, 0, 2))
+        return as_picture(np.moveaxis(pixels, 0, 2))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields as JSON takes them; `from_dict` reads them back."""
@@ -180,9 +184,3 @@ class Preprocessing:
 
 def _column(values: tuple[float, ...]) -> np.ndarray:
     return np.array(values, np.float32).reshape(-1, 1, 1)
-
-
-def picture(pixels: np.ndarray) -> Image.Image:
-    """Turn pixels (H, W, C), uint8, into a picture: grey for one channel, RGB for three."""
-    grey = pixels.shape[2] == 1
-    return Image.fromarray(pixels[:, :, 0] if grey else np.ascontiguousarray(pixels))

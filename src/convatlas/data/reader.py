@@ -5,12 +5,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from convatlas.data.augment import Augmentation, PadCrop, Resize
-from convatlas.data.preprocess import Preprocessing, picture
-from convatlas.data.splits import ArraySplit, Split
+from convatlas.data.augment import Augmentation, PadCrop, Resize, ViewChange
+from convatlas.data.preprocess import Preprocessing
+from convatlas.data.splits import ArraySplit, Split, view_of
+from convatlas.data.view import View, as_picture, as_pixels, size_of
 
 CACHE_BYTES = 256 * 2**20  # most that the resized images of one split may take
 
@@ -60,27 +60,29 @@ class Reader:
 
     def _changed(self, index: int, repeat: int) -> np.ndarray:
         size = self.preprocessing.size
-        first = self.augment[0]
-        if first == Resize() or isinstance(first, PadCrop):  # they begin at the network's size
-            image = picture(self._brought(index))
-        else:
-            image = self._colours(self.split.image(index))
+        view = self._first(index)
         chance = [_CHANGE, self.seed, self.epoch, index, *([repeat] if repeat else [])]
         rng = np.random.default_rng(chance)
         for change in self.augment:
-            image = change(image, size, rng)
-        if (image.height, image.width) != size:
-            return self.preprocessing.pixels(image)
-        return np.asarray(image).reshape(_shape(self.preprocessing))
+            if isinstance(change, ViewChange):
+                view = change.on_view(view, size, rng)
+            else:
+                view = change(as_picture(view), size, rng)
+        return as_pixels(view) if size_of(view) == size else self.preprocessing.pixels(view)
 
-    def _colours(self, image: Image.Image) -> Image.Image:
-        mode = self.preprocessing.mode
-        return image if image.mode == mode else image.convert(mode)
+    def _first(self, index: int) -> View:
+        """Give what the first change is to see."""
+        first = self.augment[0]
+        if first == Resize() or isinstance(first, PadCrop):  # they begin at the network's size
+            return self._brought(index)
+        pixels_will_do = isinstance(first, ViewChange)
+        view = view_of(self.split, index) if pixels_will_do else self.split.image(index)
+        return self.preprocessing.coloured(view)
 
     def _brought(self, index: int) -> np.ndarray:
         cache = _cache(self.split, self.preprocessing)
         if cache is None:
-            return self.preprocessing.pixels(self.split.image(index))
+            return self.preprocessing.pixels(view_of(self.split, index))
         if not cache.known[index]:
             cache.pixels[index] = self.preprocessing.pixels(self.split.image(index))
             cache.known[index] = True

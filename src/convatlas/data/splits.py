@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from convatlas.data.view import View
+
 
 @runtime_checkable
 class Split(Protocol):
@@ -39,6 +41,20 @@ class Stored(Protocol):
     def content(self, i: int) -> bytes:
         """Give the bytes of the file of image `i`."""
         ...
+
+
+@runtime_checkable
+class Viewable(Protocol):
+    """A split that gives pixels in an array where that is quicker than a picture."""
+
+    def view(self, i: int) -> View:
+        """Give image `i`; the values are those of `image`."""
+        ...
+
+
+def view_of(split: Split, i: int) -> View:
+    """Give image `i` of a split in the form that is quickest."""
+    return split.view(i) if isinstance(split, Viewable) else split.image(i)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 
-from convatlas.data.splits import ArraySplit, Split
+from convatlas.data.splits import ArraySplit, Split, view_of
+from convatlas.data.view import View
 from convatlas.errors import FileError, InputError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ Tell = Callable[[str, str], None]  # name of an image, why it can't be read
 
 
 AnySource = TypeVar("AnySource", bound="DataclassInstance")
+Read = TypeVar("Read")
 
 
 def keep_silent(name: str, reason: str) -> None:
@@ -83,11 +86,18 @@ class TolerantSplit:
         Raises:
             InputError: More images are bad than the limit allows, or all of a class.
         """
+        return self._read(i, self.split.image)
+
+    def view(self, i: int) -> View:
+        """Read image `i` as `image` does, in the form that is quickest."""
+        return self._read(i, partial(view_of, self.split))
+
+    def _read(self, i: int, read: Callable[[int], Read]) -> Read:
         for candidate in self._candidates(i):
             if self._bad[candidate]:
                 continue
             try:
-                return self.split.image(candidate)
+                return read(candidate)
             except FileError as error:
                 self._bad[candidate] = 1
                 self._check_limit(error)

@@ -13,8 +13,9 @@ from PIL import Image
 from convatlas.data.card import Source
 from convatlas.data.dealing import dealt, divided
 from convatlas.data.folder import picture_card
-from convatlas.data.images import read_image_bytes
+from convatlas.data.images import read_image_bytes, read_view_bytes
 from convatlas.data.shards import Sample, read_bytes, read_shard
+from convatlas.data.view import View
 from convatlas.errors import FileError, InputError
 
 CLASSES_FILE = "classes.txt"
@@ -56,8 +57,15 @@ class ShardSplit:
         Raises:
             FileError: It can't be read.
         """
+        return read_image_bytes(self.content(i), self._place(i))
+
+    def view(self, i: int) -> View:
+        """Read picture `i`; see `convatlas.data.images.read_view`."""
+        return read_view_bytes(self.content(i), self._place(i))
+
+    def _place(self, i: int) -> str:
         shard, sample = self.places[i]
-        return read_image_bytes(self.content(i), f"{self.shards[shard]}/{sample.name}")
+        return f"{self.shards[shard]}/{sample.name}"
 
     def label(self, i: int) -> int:
         """Give the class of picture `i`."""

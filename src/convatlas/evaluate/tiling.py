@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from convatlas.architectures.unet import BORDER, STEP, UNet, UNetSpec
-from convatlas.data.images import plain
 from convatlas.data.mirror import window
+from convatlas.data.modes import plain
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
 from convatlas.evaluate.modes import eval_mode

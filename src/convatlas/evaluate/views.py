@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImageOps
 
 from convatlas.data.augment import RESAMPLING, shorter_side_to
-from convatlas.data.images import plain
+from convatlas.data.modes import plain
 from convatlas.data.preprocess import Preprocessing
 
 Size = tuple[int, int]  # height, width

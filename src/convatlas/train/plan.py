@@ -15,6 +15,7 @@ from torch import nn
 from convatlas import __version__
 from convatlas.catalog import build, find, input_shape_of, spec_of
 from convatlas.data.download import Progress as DownloadProgress
+from convatlas.data.jpeg import decoders
 from convatlas.data.manifest import fingerprint
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.segmentation import SegmentationSource, is_segmentation, open_segmentation
@@ -113,6 +114,7 @@ class Plan:
                 "convatlas": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
+                **decoders(),
             },
         }
 

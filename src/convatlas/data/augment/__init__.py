@@ -9,7 +9,13 @@ from convatlas.data.augment.color import ColorJitter, PcaColor
 from convatlas.data.augment.crops import AreaCrop, CenterCrop, CornerCrop, PadCrop, RandomCrop
 from convatlas.data.augment.erasing import RandomErasing
 from convatlas.data.augment.geometry import Affine, Flip, Resize, ScaleJitter
-from convatlas.data.augment.op import RESAMPLING, Augmentation, Interpolation, shorter_side_to
+from convatlas.data.augment.op import (
+    RESAMPLING,
+    Augmentation,
+    Interpolation,
+    ViewChange,
+    shorter_side_to,
+)
 from convatlas.data.augment.policies import AutoAugment, RandAugment
 
 __all__ = [
@@ -30,5 +36,6 @@ __all__ = [
     "RandomErasing",
     "Resize",
     "ScaleJitter",
+    "ViewChange",
     "shorter_side_to",
 ]

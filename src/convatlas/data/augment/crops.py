@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from convatlas.data.augment.op import (
     RESAMPLING,
     Interpolation,
+    ViewChange,
     check_span,
     covering,
     drawn_sides,
     stretched,
 )
+from convatlas.data.view import View, as_pixels, cut, size_of
 from convatlas.errors import InputError, suggest
 
 _TRIES = 10  # then the whole image, as in torchvision and TensorFlow
@@ -21,7 +22,7 @@ _BORDERS = ("black", "mirror")
 
 
 @dataclass(frozen=True, slots=True)
-class PadCrop:
+class PadCrop(ViewChange):
     """Pad, then crop the network's size at random (He et al. 2015, section 4.2).
 
     An image of another size is first brought to the network's, by the preprocessing where this is
@@ -45,20 +46,20 @@ class PadCrop:
                 f"PadCrop has no border {self.border!r}{suggest(self.border, _BORDERS)}"
             )
 
-    def __call__(
-        self, image: Image.Image, size: tuple[int, int], rng: np.random.Generator
-    ) -> Image.Image:
+    def on_view(self, view: View, size: tuple[int, int], rng: np.random.Generator) -> View:
         """Give a crop of `size`."""
-        image = stretched(image, size)
-        if self.border == "black":
-            padded = ImageOps.expand(image, self.padding)
+        pixels, width = as_pixels(stretched(view, size)), self.padding
+        if self.border == "mirror":
+            padded = np.pad(pixels, ((width,) * 2, (width,) * 2, (0, 0)), mode="reflect")
         else:
-            padded = _mirrored_border(image, self.padding)
+            height, columns, channels = pixels.shape
+            padded = np.zeros((height + 2 * width, columns + 2 * width, channels), np.uint8)
+            padded[width : width + height, width : width + columns] = pixels
         return _cropped_at_random(padded, size, rng)
 
 
 @dataclass(frozen=True, slots=True)
-class CenterCrop:
+class CenterCrop(ViewChange):
     """Cut out the square in the middle; without chance.
 
     Krizhevsky et al. 2012, section 2, cut 256x256 so before they took random crops of it.
@@ -75,49 +76,45 @@ class CenterCrop:
         if self.side < 1:
             raise InputError(f"CenterCrop takes a side of at least 1, not {self.side!r}")
 
-    def __call__(
+    def on_view(
         self,
-        image: Image.Image,
+        view: View,
         size: tuple[int, int],  # noqa: ARG002
         rng: np.random.Generator,  # noqa: ARG002
-    ) -> Image.Image:
+    ) -> View:
         """Give the square."""
-        image = covering(image, (self.side, self.side))
-        return _cropped(image, (self.side, self.side), 0.5, 0.5)
+        square = self.side, self.side
+        return _cropped(covering(view, square), square, 0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class RandomCrop:
+class RandomCrop(ViewChange):
     """Crop the network's size at random (Krizhevsky et al. 2012, section 4.1).
 
     An image that is smaller is first enlarged, in its own proportions, until the crop fits.
     """
 
-    def __call__(
-        self, image: Image.Image, size: tuple[int, int], rng: np.random.Generator
-    ) -> Image.Image:
+    def on_view(self, view: View, size: tuple[int, int], rng: np.random.Generator) -> View:
         """Give a crop of `size`."""
-        return _cropped_at_random(covering(image, size), size, rng)
+        return _cropped_at_random(covering(view, size), size, rng)
 
 
 @dataclass(frozen=True, slots=True)
-class CornerCrop:
+class CornerCrop(ViewChange):
     """Crop the network's size from a corner or the centre (Zeiler & Fergus 2014, section 3.1).
 
     The five are equally likely. An image that is smaller is first enlarged, in its own
     proportions, until the crop fits.
     """
 
-    def __call__(
-        self, image: Image.Image, size: tuple[int, int], rng: np.random.Generator
-    ) -> Image.Image:
+    def on_view(self, view: View, size: tuple[int, int], rng: np.random.Generator) -> View:
         """Give a crop of `size`."""
         places = ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5))
-        return _cropped(covering(image, size), size, *places[int(rng.integers(len(places)))])
+        return _cropped(covering(view, size), size, *places[int(rng.integers(len(places)))])
 
 
 @dataclass(frozen=True, slots=True)
-class AreaCrop:
+class AreaCrop(ViewChange):
     """Crop a part of random area and proportions, and bring it to the network's size.
 
     The training crops of GoogLeNet (Szegedy et al. 2014, section 6), which most networks after it
@@ -149,45 +146,35 @@ class AreaCrop:
                     f"AreaCrop has no interpolation {name!r}{suggest(name, RESAMPLING)}"
                 )
 
-    def __call__(
-        self, image: Image.Image, size: tuple[int, int], rng: np.random.Generator
-    ) -> Image.Image:
+    def on_view(self, view: View, size: tuple[int, int], rng: np.random.Generator) -> View:
         """Give the part in its new `size`."""
-        box = self._box(image.height, image.width, rng)
+        box = self._box(*size_of(view), rng)
         name = self.interpolations[int(rng.integers(len(self.interpolations)))]
-        return stretched(image.crop(box), size, name)
+        return stretched(cut(view, *box), size, name)
 
     def _box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        """Draw top, left, height and width."""
         for _ in range(_TRIES):
             columns, rows = drawn_sides(height * width, self.area, self.aspect, rng)
             if 0 < rows <= height and 0 < columns <= width:
                 top = int(rng.integers(height - rows, endpoint=True))
                 left = int(rng.integers(width - columns, endpoint=True))
-                return left, top, left + columns, top + rows
+                return top, left, rows, columns
         aspect = min(max(width / height, self.aspect[0]), self.aspect[1])
         rows = max(1, min(height, round(width / aspect)))
         columns = max(1, min(width, round(height * aspect)))
-        left, top = (width - columns) // 2, (height - rows) // 2
-        return left, top, left + columns, top + rows
+        return (height - rows) // 2, (width - columns) // 2, rows, columns
 
 
-def _mirrored_border(image: Image.Image, width: int) -> Image.Image:
-    pixels = np.asarray(image)
-    around = ((width, width), (width, width), (0, 0))[: pixels.ndim]
-    return Image.fromarray(np.pad(pixels, around, mode="reflect"))
-
-
-def _cropped(image: Image.Image, size: tuple[int, int], down: float, right: float) -> Image.Image:
+def _cropped(view: View, size: tuple[int, int], down: float, right: float) -> View:
     """Crop `size` where 0 is the first place along an axis and 1 the last one."""
-    height, width = size
-    top, left = int((image.height - height) * down), int((image.width - width) * right)
-    return image.crop((left, top, left + width, top + height))
+    rows, columns = size_of(view)
+    return cut(view, int((rows - size[0]) * down), int((columns - size[1]) * right), *size)
 
 
-def _cropped_at_random(
-    image: Image.Image, size: tuple[int, int], rng: np.random.Generator
-) -> Image.Image:
-    height, width = size
-    top = int(rng.integers(image.height - height, endpoint=True))
-    left = int(rng.integers(image.width - width, endpoint=True))
-    return image.crop((left, top, left + width, top + height))
+def _cropped_at_random(view: View, size: tuple[int, int], rng: np.random.Generator) -> View:
+    top, left = (
+        int(rng.integers(whole - part, endpoint=True))
+        for whole, part in zip(size_of(view), size, strict=True)
+    )
+    return cut(view, top, left, *size)

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from convatlas.data.augment.op import RESAMPLING, Interpolation, shorter_side_to, stretched
+from convatlas.data.augment.op import (
+    RESAMPLING,
+    Interpolation,
+    ViewChange,
+    shorter_side_to,
+    stretched,
+)
+from convatlas.data.view import View, size_of
 from convatlas.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Resize:
+class Resize(ViewChange):
     """Stretch the image to the network's size, or to a square; without chance.
 
     First in a recipe and without fields, it is done by the preprocessing, so that training and
@@ -35,16 +42,16 @@ class Resize:
         if self.side is not None and self.side < 1:
             raise InputError(f"Resize takes a side of at least 1, not {self.side!r}")
 
-    def __call__(
+    def on_view(
         self,
-        image: Image.Image,
+        view: View,
         size: tuple[int, int],
         rng: np.random.Generator,  # noqa: ARG002
-    ) -> Image.Image:
+    ) -> View:
         """Give the image stretched to `size`, or to the square."""
         if self.side is not None:
             size = (self.side, self.side)
-        return stretched(image, size, self.interpolation or "bilinear")
+        return stretched(view, size, self.interpolation or "bilinear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +114,27 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True)
-class Flip:
+class Flip(ViewChange):
     """Mirror left and right, every second time on average; the size stays."""
 
-    def __call__(
+    def on_view(
         self,
-        image: Image.Image,
+        view: View,
         size: tuple[int, int],  # noqa: ARG002
         rng: np.random.Generator,
-    ) -> Image.Image:
+    ) -> View:
         """Give the image or its mirror image."""
-        return ImageOps.mirror(image) if rng.random() < 0.5 else image
+        if rng.random() >= 0.5:
+            return view
+        if isinstance(view, Image.Image):
+            return ImageOps.mirror(view)
+        from convatlas.data.resize import mirrored  # here: recipes are made of ops, without torch
+
+        return mirrored(view)
 
 
 @dataclass(frozen=True, slots=True)
-class ScaleJitter:
+class ScaleJitter(ViewChange):
     """Resize the shorter side to a random length in `low..high` (Simonyan & Zisserman 2014, 3.1).
 
     The proportions stay; `RandomCrop` usually follows.
@@ -135,12 +148,12 @@ class ScaleJitter:
         if not 1 <= self.low <= self.high:
             raise InputError(f"ScaleJitter takes 1 <= low <= high, not {self.low}..{self.high}")
 
-    def __call__(
+    def on_view(
         self,
-        image: Image.Image,
+        view: View,
         size: tuple[int, int],  # noqa: ARG002
         rng: np.random.Generator,
-    ) -> Image.Image:
+    ) -> View:
         """Give the image in its new size."""
         shorter = int(rng.integers(self.low, self.high, endpoint=True))
-        return stretched(image, shorter_side_to((image.height, image.width), shorter), "bilinear")
+        return stretched(view, shorter_side_to(size_of(view), shorter), "bilinear")

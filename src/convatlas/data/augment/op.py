@@ -6,6 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from convatlas.data.view import View, as_picture, size_of
 from convatlas.errors import InputError
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
@@ -29,6 +30,25 @@ class Augmentation(Protocol):
         ...
 
 
+class ViewChange:
+    """An `Augmentation` that can do with an array of pixels too, and says in `on_view` how.
+
+    On the way of a batch that spares the copies between arrays and pictures.
+    """
+
+    __slots__ = ()
+
+    def __call__(
+        self, image: Image.Image, size: tuple[int, int], rng: np.random.Generator
+    ) -> Image.Image:
+        """Give the changed image."""
+        return as_picture(self.on_view(image, size, rng))
+
+    def on_view(self, view: View, size: tuple[int, int], rng: np.random.Generator) -> View:
+        """Give the changed image, as a picture or as pixels: whichever is at hand."""
+        raise NotImplementedError
+
+
 def shorter_side_to(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     """Give a (height, width) scaled so that the shorter side is `shorter` pixels.
 
@@ -40,29 +60,26 @@ def shorter_side_to(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     return int(shorter * height / width), shorter
 
 
-def stretched(
-    image: Image.Image, size: tuple[int, int], interpolation: Interpolation = "bilinear"
-) -> Image.Image:
+def stretched(view: View, size: tuple[int, int], interpolation: Interpolation = "bilinear") -> View:
     """Give the image in another (height, width), in whatever proportions."""
-    height, width = size
-    if image.size == (width, height):
-        return image
+    if size_of(view) == size:
+        return view
     from convatlas.data.resize import by_torch  # here: recipes are made of ops, without torch
 
-    pixels = by_torch(image, size, interpolation)
+    pixels = by_torch(view, size, interpolation)
     if pixels is None:
-        return image.resize((width, height), RESAMPLING[interpolation])
-    return Image.fromarray(pixels)
+        return as_picture(view).resize(size[::-1], RESAMPLING[interpolation])
+    return pixels
 
 
-def covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def covering(view: View, size: tuple[int, int]) -> View:
     """Enlarge an image in its own proportions until a crop of (height, width) fits in it."""
     height, width = size
-    factor = max(height / image.height, width / image.width)
+    rows, columns = size_of(view)
+    factor = max(height / rows, width / columns)
     if factor <= 1:
-        return image
-    enlarged = max(height, round(image.height * factor)), max(width, round(image.width * factor))
-    return stretched(image, enlarged)
+        return view
+    return stretched(view, (max(height, round(rows * factor)), max(width, round(columns * factor))))
 
 
 def drawn_sides(
