@@ -46,24 +46,53 @@ def dots(
     """
 
     def draw(results: Results) -> "Figure":
-        names = list(cases) or results.cases
-        fig, axes = figure(title, height=1.1 + 0.34 * len(names))
-        for row, name in enumerate(names):
-            values = [scale * value for value in results.values(name, metric)]
-            axes.plot(values, [row] * len(values), "o", color=COLOURS[0], alpha=0.45, markersize=5)
-            axes.plot([min(values), max(values)], [row, row], color=COLOURS[0], linewidth=1.2)
-            mean = statistics.fmean(values)
-            axes.plot([mean], [row], "D", color=COLOURS[4], markersize=6)
-            axes.annotate(
-                f"{mean:.3g}", (mean, row), (0, 7), textcoords="offset points", ha="center",
-                fontsize=8, color=INK,
-            )  # fmt: skip
-        axes.set_yticks(range(len(names)), names, color=INK)
-        axes.set_ylim(len(names) - 0.5, -0.6)
-        axes.set_xlabel(label)
-        return fig
+        rows = {name: results.values(name, metric) for name in cases or results.cases}
+        return _dotted(title, rows, label, scale)
 
     return draw
+
+
+def metric_dots(
+    title: str,
+    case: str,
+    metrics: Mapping[str, str],
+    label: str = "test error, %",
+    *,
+    scale: float = PERCENT,
+) -> "Callable[[Results], Figure]":
+    """Draw a line for each of several metrics of one case, as `dots` does for cases.
+
+    Args:
+        title: What it shows.
+        case: Whose metrics.
+        metrics: Words -> metric, from top to bottom; all in one unit.
+        label: Of the axis, with the unit.
+        scale: Factor from the metrics to that unit.
+    """
+
+    def draw(results: Results) -> "Figure":
+        rows = {words: results.values(case, metric) for words, metric in metrics.items()}
+        return _dotted(title, rows, label, scale)
+
+    return draw
+
+
+def _dotted(title: str, rows: Mapping[str, Sequence[float]], label: str, scale: float) -> "Figure":
+    fig, axes = figure(title, height=1.1 + 0.34 * len(rows))
+    for row, found in enumerate(rows.values()):
+        values = [scale * value for value in found]
+        axes.plot(values, [row] * len(values), "o", color=COLOURS[0], alpha=0.45, markersize=5)
+        axes.plot([min(values), max(values)], [row, row], color=COLOURS[0], linewidth=1.2)
+        mean = statistics.fmean(values)
+        axes.plot([mean], [row], "D", color=COLOURS[4], markersize=6)
+        axes.annotate(
+            f"{mean:.3g}", (mean, row), (0, 7), textcoords="offset points", ha="center",
+            fontsize=8, color=INK,
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), list(rows), color=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.6)
+    axes.set_xlabel(label)
+    return fig
 
 
 def curves(
