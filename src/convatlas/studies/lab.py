@@ -12,6 +12,8 @@ from torch import nn
 from convatlas.analysis.report import analyze
 from convatlas.data.card import Source
 from convatlas.data.segmentation import SegmentationSource
+from convatlas.evaluate.evaluation import evaluate
+from convatlas.evaluate.protocols import ViewProtocol
 from convatlas.recipe import Recipe, to_dict
 from convatlas.studies.images import AS_NAMED, Choice, Pictures, Subset, load_pictures, load_source
 from convatlas.studies.study import Case
@@ -152,6 +154,18 @@ class Trained:
     def test_error(self) -> float:
         """Show each test image once; give the fraction that is not recognised."""
         return self._tested()["test_error"]
+
+    def error_by(self, protocol: ViewProtocol) -> float:
+        """Show views of each test image, as a protocol says; give the fraction not recognised."""
+        if isinstance(self.pictures, SegmentationSource):
+            raise TypeError("only whole images are tested by views")
+        classes = self.pictures.card.classes
+        if self.diverged:
+            return 1 - 1 / len(classes)
+        found = evaluate(
+            self.model, self.pictures.test, self.task.preprocessing, classes, protocol=protocol
+        )
+        return 1 - found.top1_accuracy
 
     def _errors(self) -> dict[str, Any]:
         if self.diverged:
