@@ -34,8 +34,8 @@ PARAMS = {"flatten": 388_298, "gap": 101_578}
 _SUBSETS = {"small": Subset("mnist", 200, 10, 50), "paper": Subset("mnist", None, None, None)}
 _RECIPES = {
     "small": {
-        "flatten": Recipe(WHERE, 32, 4, Adam(1e-3)),
-        "gap": Recipe(WHERE, 32, 12, Adam(4e-3)),
+        "flatten": Recipe(WHERE, 32, 3, Adam(1e-3)),
+        "gap": Recipe(WHERE, 16, 10, Adam(3e-3)),
     },
     "paper": {
         "flatten": Recipe(WHERE, 64, 10, Adam(1e-3)),
