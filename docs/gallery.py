@@ -24,7 +24,17 @@ TRAININGS = (
     f"train lenet5_modern --data digits --out {LENET}",
     f"train resnet20_cifar --data digits --epochs 5 --out {RESNET}",
 )
+TOWERS = RUNS / "alexnet_towers.safetensors"
 DIGIT = "examples/images/digit-7.png"
+FRESH = f"""import torch
+
+import convatlas as ca
+
+torch.manual_seed(0)
+model = ca.create("alexnet_towers", num_classes=10, units=64)
+seen = {{"size": [227, 227], "mean": [0.5] * 3, "std": [0.25] * 3}}
+ca.save(model, "{TOWERS}", {{"preprocessing": seen}})
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,14 @@ LOOKS = (
         "to light above dark, others are still near the noise that they began with.",
     ),
     Shown(
+        "towers",
+        f"towers {TOWERS}",
+        "The filters of AlexNet's two towers before any training, which show no specialisation: "
+        "noise is coloured alike in both. In the paper's network, trained on ImageNet, one tower "
+        "came to look for colour and the other not, in every run. `filters --parts 2` cuts the "
+        "layer of any network.",
+    ),
+    Shown(
         "activations",
         f"activations {LENET} {DIGIT} --layer stages.act3",
         "What the sixteen maps of C3 answer to a 7, each scaled by itself. A map that says nothing "
@@ -68,11 +86,37 @@ LOOKS = (
         "half of the pixels in the frame count, those at its border hardly (Luo et al. 2016).",
     ),
 )
+DATA = (
+    Shown(
+        "embedding",
+        f"embedding {LENET} --data digits",
+        "The test digits, laid out by t-SNE so that those lie near each other that LeNet-5's F6 "
+        "finds alike. Frames tell the true classes; odd ones out are worth a look. What is far "
+        "apart is different, but not by how much.",
+    ),
+    Shown(
+        "embedding-grid",
+        f"embedding {LENET} --data digits --grid",
+        "The same with a cell for each image, so that none hides another.",
+    ),
+    Shown(
+        "mistakes",
+        f"mistakes {RESNET}",
+        "What a ResNet-20 takes for what after five epochs, and its worst mistakes with their "
+        "probability. A finished run knows them; with `--data` any network is tested.",
+    ),
+)
 EXPLANATIONS = (
     Shown(
         "gradcam",
         f"gradcam {LENET} {DIGIT}",
         "The maps of a layer, each weighed by what the class score gains from it.",
+    ),
+    Shown(
+        "boxes",
+        f"gradcam {LENET} {DIGIT} --boxes",
+        "The largest region that is hotter than a fifth of the peak, framed: how a class "
+        "activation map becomes a place (Zhou et al. 2016). `--json` gives its pixels.",
     ),
     Shown(
         "gradcam++",
@@ -127,6 +171,13 @@ EXPLANATIONS = (
         "How the score drops when a square is hidden: slow, and the easiest to believe.",
     ),
     Shown(
+        "randomization",
+        f"randomization {RESNET} {DIGIT} --of guided",
+        "A check of an explanation: the layers forget what they learned, from the top downwards, "
+        "and the picture of guided backpropagation hardly changes. So it shows the image more than "
+        "the network. The same numbers are printed as a table.",
+    ),
+    Shown(
         "contact",
         f"gradcam {LENET} {DIGIT} --with {RESNET}",
         "A contact sheet: `--with` sets the answers of more networks beside the first.",
@@ -155,6 +206,7 @@ SYNTHESES = (
 )
 SECTIONS = {
     "What the network looks for": LOOKS,
+    "What it makes of a data set": DATA,
     "What decides about one image": EXPLANATIONS,
     "Images made from a network": SYNTHESES,
 }
@@ -169,13 +221,21 @@ that explain an image stand in [explain.md](explain.md); these look at the netwo
 |---|---|
 | `filters.filters(model, layer)` | (K, C, k, k), in [0, 1] |
 | `filters.colour_share(weights)` | (K,): how much of each filter looks for colour |
+| `towers.specialisation(model)` | the colour of two towers, and what chance makes of it |
 | `activations.activations(model, images, layer)` | (N, K, h, w) |
 | `activations.dead_maps(model, batches, layer)` | numbers of the maps that no image wakes |
 | `patches.top_patches(model, batches, layer)` | for each map: image, value, place, box |
+| `layers.last_features(model, images)` | the layer before the classifier |
+| `embedding.embed(vectors)` | (N, 2): t-SNE or UMAP of what `evaluate.descriptors` gives |
+| `image_map.image_map(pictures, places, title)` | one picture of many |
+| `confusion.confusion_page(confusion, classes, title)` | one picture |
 | `erf.effective_field(model, images, layer)` | (H, W), and the box that could count |
 | `maximize.maximize(model, input_shape, units)` | images (N, C, H, W) and their scores |
 | `invert.invert(model, images, layer)` | images (N, C, H, W) and the errors of their maps |
 | `contact.contact_sheet(views, title)` | one picture of several networks |
+
+A picture is a `page.Page`: `.image()` draws its pixels, `.svg()` writes it with words, lines and
+colour bars as vectors. `convatlas visualize ... --out x.svg` does that for every method.
 
 ```python
 import torch
@@ -202,6 +262,7 @@ def page() -> str:
         "the functions behind them: [explain.md](explain.md). `make gallery` makes this page and "
         "its pictures from two small networks, trained on the 8x8 digits that convatlas brings:\n",
         _console([f"convatlas {training}" for training in TRAININGS]),
+        f"and from a third that has learned nothing yet:\n\n```python\n{FRESH}```\n",
     ]
     for title, section in SECTIONS.items():
         parts.append(f"## {title}\n")
@@ -233,6 +294,7 @@ def main() -> None:
         for training, run in zip(TRAININGS, (LENET, RESNET), strict=True):
             if not (run / "model.safetensors").is_file():
                 call(training)
+        exec(FRESH)  # what the page shows is what runs
         for section in SECTIONS.values():
             for shown in section:
                 draw(shown)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from convatlas.serve.predictor import Guess, Predictor
+    from convatlas.visualize.layers import Box
     from convatlas.visualize.page import Page
 
 
@@ -28,6 +29,7 @@ class Explained:
         probability: Of that class.
         seen: The image as the network saw it.
         heat: (H, W), as `convatlas.visualize.draw.figure` takes it.
+        box: Around its largest region, where it was asked for and there is one.
         options: Of the method, with the layer where it has one.
     """
 
@@ -38,6 +40,7 @@ class Explained:
     probability: float
     seen: "Image"
     heat: "Tensor"
+    box: "Box | None"
     options: dict[str, Any]
 
 
@@ -61,14 +64,16 @@ def draw(request: Request) -> list[Drawn]:
 
 def explained(request: Request, predictor: "Predictor", image: "Image") -> Explained:
     """Run the method for the class that the user named, or else for the top class."""
+    from convatlas.visualize.boxes import heat_boxes
+
     best = predictor.predict(image, top=1)[0]
     options = dict(request.options)
-    label = options.pop("label", None)
-    index = best.label if label is None else class_index(label, predictor.classes)
+    index = chosen_class(request, predictor, best)
+    boxes = options.pop("boxes", False)
+    options.pop("label", None)
     if "layer" in request.method.options:
         options.setdefault("layer", getattr(predictor.model, "cam_layer", None))
-    found = _function(request)(predictor.model, predictor.prepare(image), index, **options)
-    kind = request.method.kind
+    found = explanation(request)(predictor.model, predictor.prepare(image), index, **options)
     return Explained(
         predictor,
         best,
@@ -76,9 +81,22 @@ def explained(request: Request, predictor: "Predictor", image: "Image") -> Expla
         predictor.classes[index],
         float(predictor.probabilities(image)[index]),
         predictor.preprocessing.resized(image),
-        found[0] if kind == "evidence" else shown_heat(found[0], signed=kind == "signed"),
+        shown(request, found),
+        heat_boxes(found)[0] if boxes else None,
         options,
     )
+
+
+def chosen_class(request: Request, predictor: "Predictor", best: "Guess") -> int:
+    """Give the number of the class that the user named, or else of the top class."""
+    label = request.options.get("label")
+    return best.label if label is None else class_index(label, predictor.classes)
+
+
+def shown(request: Request, found: "Tensor") -> "Tensor":
+    """Give the first map of what a method gave, (H, W), scaled as its kind is shown."""
+    kind = request.method.kind
+    return found[0] if kind == "evidence" else shown_heat(found[0], signed=kind == "signed")
 
 
 def _figure(request: Request, found: Explained) -> tuple["Page", dict[str, Any]]:
@@ -88,33 +106,37 @@ def _figure(request: Request, found: Explained) -> tuple["Page", dict[str, Any]]
     subtitle = f"{', '.join(told)}, probability {found.probability:.1%}"
     if found.label != found.best.label:
         subtitle += f" (top class: {found.best.name}, {found.best.probability:.1%})"
+    if found.box is not None:
+        subtitle += "; the frame holds the largest region above 20 % of the peak"
     title = f"{request.method.title} for “{found.name}”"
-    drawn = figure(found.seen, found.heat, title, subtitle, request.method.kind)
-    return drawn, {"method": request.name, **_facts(found)}
+    drawn = figure(found.seen, found.heat, title, subtitle, request.method.kind, found.box)
+    return drawn, {"method": request.name, **_facts(request, found)}
 
 
 def _contact(request: Request, found: list[Explained]) -> tuple["Page", dict[str, Any]]:
     from convatlas.visualize.contact import View, contact_sheet
 
     views = [
-        View(one.predictor.name, f"{one.name}, {one.probability:.1%}", one.seen, one.heat)
+        View(one.predictor.name, f"{one.name}, {one.probability:.1%}", one.seen, one.heat, one.box)
         for one in found
     ]
-    shared = {key: value for key, value in request.options.items() if key != "label"}
+    shared = {key: value for key, value in request.options.items() if key not in ("label", "boxes")}
     subtitle = ", ".join(f"{key} {value}" for key, value in shared.items())
     names = {one.name for one in found}
     title = request.method.title + (f" for “{names.pop()}”" if len(names) == 1 else "")
     drawn = contact_sheet(views, title, subtitle, request.method.kind)
-    return drawn, {"method": request.name, "networks": [_facts(one) for one in found]}
+    return drawn, {"method": request.name, "networks": [_facts(request, one) for one in found]}
 
 
-def _facts(found: Explained) -> dict[str, Any]:
+def _facts(request: Request, found: Explained) -> dict[str, Any]:
+    box = {"box": found.box} if "boxes" in request.options else {}
     return {
         "network": found.predictor.name,
         **found.options,
         "label": found.label,
         "name": found.name,
         "probability": found.probability,
+        **box,
     }
 
 
@@ -152,6 +174,7 @@ def class_index(label: str, classes: tuple[str, ...]) -> int:
     raise unknown("class", label, classes)
 
 
-def _function(request: Request) -> "Callable[..., Tensor]":
+def explanation(request: Request) -> "Callable[..., Tensor]":
+    """Give the function that computes what the method's row names."""
     module, _, function = request.method.function.partition(":")
     return getattr(importlib.import_module(f"convatlas.visualize.{module}"), function)

@@ -66,8 +66,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture, the name of its file without the ending, and what is on it, for JSON."""
+    """A picture and what is told of it.
+
+    Attributes:
+        stem: The name of its file, without the ending.
+        picture: The picture.
+        facts: What is on it, for JSON.
+        table: The same as text, where numbers say more than a picture.
+    """
 
     stem: str
     picture: "Page"
     facts: dict[str, Any]
+    table: str = ""

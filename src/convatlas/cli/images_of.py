@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from convatlas.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from convatlas.data.loader import Batch
     from convatlas.data.splits import Split
     from convatlas.serve.predictor import Predictor
@@ -18,6 +20,11 @@ SPLITS = ("train", "val", "test")
 
 def chosen_split(options: Mapping[str, Any]) -> "Split":
     """Open the split that --data, --split and --root name: by default the test split."""
+    return chosen_images(options)[0]
+
+
+def chosen_images(options: Mapping[str, Any]) -> tuple["Split", tuple[str, ...]]:
+    """Open the same split, and give the names of its classes with it."""
     from convatlas.data.sources import open_source
 
     if "data" not in options:
@@ -25,7 +32,40 @@ def chosen_split(options: Mapping[str, Any]) -> "Split":
     split = options.get("split", "test")
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    return getattr(open_source(options["data"], root=options.get("root")), split)
+    source = open_source(options["data"], root=options.get("root"))
+    return getattr(source, split), tuple(source.card.classes)
+
+
+class SomeImages:
+    """So many images of a split, evenly spread over it; all where there are not more.
+
+    Attributes:
+        labels: Theirs.
+    """
+
+    def __init__(self, split: "Split", limit: int) -> None:
+        """Take a split and how many of its images, at least one."""
+        if limit < 1:
+            raise InputError(f"--limit must be at least 1, not {limit}")
+        count = min(limit, len(split))
+        self._split, self._chosen = split, [i * len(split) // count for i in range(count)]
+        labels = split.labels
+        self.labels = [labels[i] for i in self._chosen]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, i: int) -> "Image.Image":
+        """Give image `i`."""
+        return self._split.image(self._chosen[i])
+
+    def label(self, i: int) -> int:
+        """Give the class of image `i`."""
+        return self.labels[i]
+
+    def name(self, i: int) -> str:
+        """Name image `i` as the split does."""
+        return self._split.name(self._chosen[i])
 
 
 def image_batches(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from convatlas.serve.predictor import Predictor
 
 _SAMPLES = 20  # images of noise that an effective field is averaged over
+_SCALES = {"each": "each at full contrast", "together": "grey is zero, one scale for all"}
 
 
 def draw(request: Request) -> list[Drawn]:
@@ -19,24 +20,20 @@ def draw(request: Request) -> list[Drawn]:
     from convatlas.serve.predictor import Predictor
 
     predictor = Predictor.load(request.model, request.weights, request.source)
-    return {"filters": _filters, "activations": _activations, "erf": _field}[request.name](
-        request, predictor
-    )
+    ways = {"filters": _filters, "towers": _towers, "activations": _activations, "erf": _field}
+    return ways[request.name](request, predictor)
 
 
 def _filters(request: Request, predictor: "Predictor") -> list[Drawn]:
     from convatlas.visualize.filters import filters, first_filters
     from convatlas.visualize.pictures import filters_picture
 
-    if request.images:
-        raise InputError("filters are those of the network alone: they take no image")
-    scaling = request.options.get("scaling", "each")
-    name, weights = first_filters(predictor.model, request.options.get("layer"))
+    _check_no_image(request)
+    layer, scaling = request.options.get("layer"), request.options.get("scaling", "each")
+    shown = filters(predictor.model, layer, scaling=scaling)
+    name, weights = first_filters(predictor.model, layer)
     count, _, height, width = weights.shape
-    subtitle = f"{predictor.name}, layer {name}: {count} of {height}x{width}, " + (
-        "each at full contrast" if scaling == "each" else "grey is zero, one scale for all"
-    )
-    shown = filters(predictor.model, name, scaling=scaling)
+    subtitle = f"{predictor.name}, layer {name}: {count} of {height}x{width}, {_SCALES[scaling]}"
     facts = _facts(request, predictor, name, filters=count, scaling=scaling)
     labels: tuple[str, ...] = ()
     if "parts" in request.options:
@@ -45,6 +42,42 @@ def _filters(request: Request, predictor: "Predictor") -> list[Drawn]:
         labels = tuple(f"part {n}: {share:.0%} of it is colour" for n, share in shares)
     picture = filters_picture(shown, "Filters", subtitle, labels)
     return [Drawn(predictor.name, picture, facts)]
+
+
+def _towers(request: Request, predictor: "Predictor") -> list[Drawn]:
+    from convatlas.visualize.filters import filters
+    from convatlas.visualize.pictures import filters_picture
+    from convatlas.visualize.towers import specialisation
+
+    _check_no_image(request)
+    scaling = request.options.get("scaling", "each")
+    found = specialisation(predictor.model, seed=request.options.get("seed", 0))
+    shown = filters(predictor.model, scaling=scaling)
+    verdict = "one looks for colour more" if found.specialised else "no specialisation"
+    subtitle = (
+        f"{predictor.name}, {_SCALES[scaling]}; {verdict}: the same filters dealt out at random "
+        f"differ as much in {found.chance:.2%} of all deals"
+    )
+    labels = [
+        f"tower {number}, {name}: {share:.1%} of it is colour"
+        for number, (name, share) in enumerate(zip(found.towers, found.colour, strict=True), 1)
+    ]
+    facts = {
+        "method": request.name,
+        "network": predictor.name,
+        "towers": list(found.towers),
+        "colour": list(found.colour),
+        "difference": found.difference,
+        "chance": found.chance,
+        "specialised": found.specialised,
+    }
+    picture = filters_picture(shown, request.method.title, subtitle, labels)
+    return [Drawn(predictor.name, picture, facts)]
+
+
+def _check_no_image(request: Request) -> None:
+    if request.images:
+        raise InputError(f"{request.name} are those of the network alone: they take no image")
 
 
 def _colour_shares(weights: "Tensor", parts: int) -> list[float]:

@@ -17,9 +17,19 @@ def _numbers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 
 
 _OPTIONS = (
-    click.option("--layer", help="Whose maps to take; by default the last before the pooling."),
+    click.option(
+        "--layer",
+        help="Whose maps to take; by default the last before the pooling; embedding: before the "
+        "classifier.",
+    ),
     click.option(
         "--label", metavar="NAME_OR_INDEX", help="Class to explain; by default the top one."
+    ),
+    click.option(
+        "--boxes",
+        is_flag=True,
+        default=None,
+        help="Frame the largest region that is hotter than 20 % of the peak (Zhou et al. 2016).",
     ),
     click.option(
         "--with",
@@ -33,6 +43,8 @@ _OPTIONS = (
     ),
     click.option("--noise", type=float, help="smoothgrad: a share of the image's range; 0.15."),
     click.option("--seed", type=int, help="Of what is drawn at random; 0."),
+    click.option("--of", metavar="METHOD", help="randomization: the explanation; gradcam."),
+    click.option("--every", type=int, help="randomization: layers from map to map; an eighth."),
     click.option("--steps", type=int, help="integrated 64, maximize 200, invert 100."),
     click.option("--size", type=int, help="occlusion: side of the square, pixels; a quarter."),
     click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it."),
@@ -43,18 +55,25 @@ _OPTIONS = (
     click.option("--jitter", type=int, help="maximize: random moves, in pixels; 2."),
     click.option("--octaves", type=int, help="maximize: sizes, each 1.4 times the last; 1."),
     click.option("--tv", type=float, help="Weight of the variation; maximize 0, invert 0.001."),
-    click.option("--count", type=int, help="patches: how many for each map; 9."),
+    click.option(
+        "--count", type=int, help="patches: how many for each map, 9; mistakes: how many, 12."
+    ),
     click.option("--parts", type=int, help="filters: shown apart, such as AlexNet's 2 halves."),
     click.option(
         "--scaling",
         help="filters: each at full contrast (each, the default), or one scale for all (together).",
+    ),
+    click.option("--by", metavar="WAY", help="embedding: tsne, the default, or umap."),
+    click.option("--perplexity", type=float, help="embedding: neighbours of an image; 30."),
+    click.option(
+        "--grid", is_flag=True, default=None, help="embedding: a cell of its own to each image."
     ),
     click.option(
         "--data", metavar="SOURCE", help="Images to look through: digits, folder:PATH, ..."
     ),
     click.option("--split", metavar="NAME", help="Of --data: train, val or test; test."),
     click.option("--root", type=click.Path(path_type=Path), help="Folder of the files of --data."),
-    click.option("--limit", type=int, help="Of --data: how many images; 1000."),
+    click.option("--limit", type=int, help="Of --data: how many images; 1000, mistakes all."),
 )
 
 

@@ -75,7 +75,8 @@ def command(
         shown = written if several else written[0]
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(facts["file"] for facts in written))
+        for facts, drawn in zip(written, drawings, strict=True):
+            click.echo("\n".join(part for part in (facts["file"], drawn.table) if part))
 
 
 def _paired(

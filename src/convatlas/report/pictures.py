@@ -46,7 +46,7 @@ def show(
     """
     shown = []
     for prediction in predictions:
-        _check_same(prediction, split)
+        check_same(prediction, split)
         seen = preprocessing.resized(split.image(prediction.index))
         shown.append(Shown(prediction, data_uri(seen), max(seen.size) <= _TINY, {}))
     return shown
@@ -95,7 +95,12 @@ def _enlarged(image: Image.Image) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def _check_same(prediction: Prediction, split: Split) -> None:
+def check_same(prediction: Prediction, split: Split) -> None:
+    """Refuse a prediction of an image that is not there any more.
+
+    Raises:
+        InputError: The image is missing, or has another name or label.
+    """
     i = prediction.index
     if not 0 <= i < len(split):
         raise InputError(f"image {i} of the test split is gone: it has {len(split)} images now")

@@ -43,6 +43,11 @@ def cut(text: str, font: Font, width: float) -> str:
     return f"{text[: next(fits, 1)]}…"
 
 
+def measured(text: str, size: int) -> float:
+    """Give the width of one line, pixels."""
+    return _length(text, font_for(text, size))
+
+
 def font_for(text: str, size: int) -> Font:
     """Give Pillow's own font, or where it lacks letters of `text` the font that lacks fewest."""
     letters = set(text)
@@ -87,6 +92,7 @@ def _fonts(size: int) -> list[Font]:
     return fonts
 
 
+@cache
 def _has(font: Font, letter: str) -> bool:
     return letter.isspace() or _drawn(font, letter) != _drawn(font, _NO_CHARACTER)
 

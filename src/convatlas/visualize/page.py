@@ -11,9 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from convatlas.visualize.lettering import INK, PAPER, QUIET, Colour, Line, cut, font_for, legible
+from convatlas.visualize.lettering import (
+    INK,
+    PAPER,
+    QUIET,
+    Colour,
+    Line,
+    cut,
+    font_for,
+    legible,
+    measured,
+)
 
 Anchor = Literal["top", "middle", "baseline"]
+Align = Literal["left", "middle", "right"]
 _FAMILY = "Aileron, Helvetica, Arial, 'DejaVu Sans', sans-serif"  # Pillow's own font is Aileron
 
 
@@ -30,10 +41,9 @@ class _Words:
         corner, words = (self.left, self.baseline), legible(self.text, font)
         ImageDraw.Draw(canvas).text(corner, words, fill=self.colour, font=font, anchor="ls")
 
-    def svg(self, _number: int) -> str:
-        font = font_for(self.text, self.size)
+    def svg(self, _number: str) -> str:
         # a viewer's font may be wider: the words keep the room that was measured for them
-        length = f"{font.getlength(legible(self.text, font)):.1f}"
+        length = f"{measured(self.text, self.size):.1f}"
         place = f'x="{self.left:g}" y="{self.baseline:g}" font-size="{self.size}"'
         fit = f'textLength="{length}" lengthAdjust="spacingAndGlyphs"'
         return f'<text {place} fill="{_css(self.colour)}" {fit}>{escape(self.text)}</text>'
@@ -48,7 +58,7 @@ class _Placed:
     def paint(self, canvas: Image.Image) -> None:
         canvas.paste(self.picture, (self.left, self.top))
 
-    def svg(self, _number: int) -> str:
+    def svg(self, _number: str) -> str:
         buffer = io.BytesIO()
         self.picture.save(buffer, format="PNG", optimize=True)
         held = base64.b64encode(buffer.getvalue()).decode()
@@ -72,7 +82,7 @@ class _Box:
         pen = ImageDraw.Draw(canvas)
         pen.rectangle(box, fill=self.fill, outline=self.outline, width=self.width)
 
-    def svg(self, _number: int) -> str:
+    def svg(self, _number: str) -> str:
         half = self.width / 2 if self.outline else 0.0  # SVG draws a line around its middle
         width, height = self.right + 1 - self.left, self.bottom + 1 - self.top
         place = f'x="{self.left + half:g}" y="{self.top + half:g}"'
@@ -97,7 +107,7 @@ class _Ramp:
         column = rows.round().astype(np.uint8)[:, None]
         canvas.paste(Image.fromarray(column.repeat(self.width, axis=1)), (self.left, self.top))
 
-    def svg(self, number: int) -> str:
+    def svg(self, number: str) -> str:
         last = len(self.colours) - 1
         stops = "".join(
             f'<stop offset="{i / last:g}" stop-color="{_css(colour)}"/>'
@@ -107,6 +117,20 @@ class _Ramp:
         place = f'x="{self.left}" y="{self.top}" width="{self.width}" height="{self.height}"'
         ramp = f'<linearGradient id="{name}" x1="0" y1="0" x2="0" y2="1">{stops}</linearGradient>'
         return f'{ramp}<rect {place} fill="url(#{name})"/>'
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    page: "Page"
+    left: int
+    top: int
+
+    def paint(self, canvas: Image.Image) -> None:
+        canvas.paste(self.page.image(), (self.left, self.top))
+
+    def svg(self, number: str) -> str:
+        inside = "\n".join(self.page.elements(f"{number}-"))
+        return f'<g transform="translate({self.left} {self.top})">\n{inside}\n</g>'
 
 
 @dataclass(slots=True)
@@ -124,7 +148,7 @@ class Page:
     height: int
     title: str = ""
     about: str = ""
-    _marks: list[_Words | _Placed | _Box | _Ramp] = field(default_factory=list, repr=False)
+    _marks: list[_Words | _Placed | _Box | _Ramp | _Part] = field(default_factory=list, repr=False)
 
     def write(
         self,
@@ -134,16 +158,18 @@ class Page:
         *,
         colour: Colour = QUIET,
         anchor: Anchor = "top",
+        align: Align = "left",
         width: float | None = None,
     ) -> None:
-        """Write words to the right of `corner` (x, y), cut where they would be wider than `width`.
+        """Write words at `corner` (x, y), cut where they would be wider than `width`.
 
         Args:
             text: One line.
-            corner: Where they begin, in pixels from the top left.
+            corner: Where they stand, in pixels from the top left.
             size: Of the letters, pixels.
             colour: RGB.
             anchor: What of the line stands at y.
+            align: What of it stands at x.
             width: In pixels.
         """
         if not text:
@@ -153,7 +179,8 @@ class Page:
         above, below = metrics
         drop = {"top": above, "middle": (above - below) / 2, "baseline": 0}[anchor]
         shown = text if width is None else cut(text, font, width)
-        self._marks.append(_Words(shown, corner[0], corner[1] + drop, size, colour))
+        left = corner[0] - {"left": 0, "middle": 0.5, "right": 1}[align] * measured(shown, size)
+        self._marks.append(_Words(shown, left, corner[1] + drop, size, colour))
 
     def write_heading(self, lines: Sequence[Line], corner: tuple[int, int]) -> None:
         """Write the lines of a heading, the first one at `corner` (x, y)."""
@@ -165,6 +192,10 @@ class Page:
     def place(self, picture: Image.Image, corner: tuple[int, int]) -> None:
         """Put a picture there with its top left pixel at `corner` (x, y)."""
         self._marks.append(_Placed(picture, *corner))
+
+    def put(self, page: "Page", corner: tuple[int, int]) -> None:
+        """Put another page there, with its top left corner at `corner` (x, y)."""
+        self._marks.append(_Part(page, *corner))
 
     def box(
         self,
@@ -213,10 +244,24 @@ class Page:
                 f"<title>{escape(self.title)}</title>",
                 f"<desc>{escape(self.about)}</desc>",
                 f'<rect width="100%" height="100%" fill="{_css(PAPER)}"/>',
-                *(mark.svg(number) for number, mark in enumerate(self._marks)),
+                *self.elements(),
                 "</svg>\n",
             ]
         )
+
+    def elements(self, prefix: str = "") -> list[str]:
+        """Give what stands on the page as elements of SVG, whose names begin with `prefix`."""
+        return [mark.svg(f"{prefix}{number}") for number, mark in enumerate(self._marks)]
+
+
+def stacked(pages: Sequence[Page], title: str, about: str = "") -> Page:
+    """Set pages below each other."""
+    whole = Page(max(p.width for p in pages), sum(p.height for p in pages), title, about)
+    top = 0
+    for page in pages:
+        whole.put(page, (0, top))
+        top += page.height
+    return whole
 
 
 def _css(colour: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1810.03292. A map that stays the same explains the image a
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,8 @@ from convatlas.visualize.scores import prepared, scores_of
 
 _WINDOW = 7  # pixels, of the structural similarity
 _SAME = 0.5  # above this correlation two maps are called similar
+
+Method = Callable[[nn.Module, Tensor, Labels], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Similarity:
 
 def randomize_weights(
     model: nn.Module,
-    method: Callable[[nn.Module, Tensor, Labels], Tensor],
+    method: Method,
     images: Tensor,
     labels: Labels = None,
     *,
@@ -49,6 +51,25 @@ def randomize_weights(
     seed: int = 0,
 ) -> list[Similarity]:
     """Draw the weights of one layer after the other afresh, the top one first, and compare maps.
+
+    Returns:
+        One comparison for each stop of `cascade`, whose arguments and errors are the same; not
+        that of the untouched network.
+    """
+    found = cascade(model, method, images, labels, every=every, seed=seed)
+    return [likeness for likeness, _ in found if likeness.layers]
+
+
+def cascade(
+    model: nn.Module,
+    method: Method,
+    images: Tensor,
+    labels: Labels = None,
+    *,
+    every: int = 1,
+    seed: int = 0,
+) -> Iterator[tuple[Similarity, Tensor]]:
+    """Give the maps of a network while it forgets what it learned, layer by layer from the top.
 
     Section 3.1, cascading randomization. Matrices and filters are drawn from a normal distribution
     with their own mean and deviation, so that signals keep their size; the entries of vectors
@@ -63,8 +84,9 @@ def randomize_weights(
         every: Compare after so many further layers; the last comparison is of all of them.
         seed: Of the new weights.
 
-    Returns:
-        One comparison for each stop, from the top downwards.
+    Yields:
+        The comparison with the first maps and the maps themselves, as the method gives them: at
+        first of the untouched network, then at each stop from the top downwards.
 
     Raises:
         InputError: `every` is below 1, or the network has no weights.
@@ -73,18 +95,19 @@ def randomize_weights(
         raise InputError(f"compare after at least 1 further layer, not {every}")
     changed = copy.deepcopy(model)
     chosen = scores_of(model, images, labels)[1]
-    first = magnitudes(method(model, images, chosen))
     names = weighted_layers(changed, images)
+    maps = method(model, images, chosen)
+    first = magnitudes(maps)
+    yield Similarity("", 0, len(names), 1.0, 1.0), maps
     generator = torch.Generator().manual_seed(seed)
-    found = []
     for count, name in enumerate(reversed(names), start=1):
         for parameter in changed.get_submodule(name).parameters(recurse=False):
             _redraw(parameter, generator)
         if count % every == 0 or count == len(names):
-            now = magnitudes(method(changed, images, chosen))
+            maps = method(changed, images, chosen)
+            now = magnitudes(maps)
             likeness = (float(spearman(first, now).mean()), float(ssim(first, now).mean()))
-            found.append(Similarity(name, count, len(names), *likeness))
-    return found
+            yield Similarity(name, count, len(names), *likeness), maps
 
 
 def is_sensitive(similarities: list[Similarity]) -> bool:

@@ -13,6 +13,7 @@ _MARGIN = 40
 _GAP = 8
 _EDGE = (222, 224, 228)
 _LETTERS = 24  # height of a caption
+_CLOSER = 5  # by which its further lines are nearer
 _LEAST_WIDTH = 560  # of the heading above a narrow sheet
 _WIDTH = 1000  # what a sheet's tiles together take about, pixels
 _LARGEST, _SMALLEST = 320, 40  # side of a tile
@@ -24,7 +25,7 @@ class Tile:
 
     Attributes:
         picture: Any size; brought to that of the sheet's tiles.
-        caption: One line, cut where it is too long.
+        caption: Lines, each cut where it is too long.
     """
 
     picture: Image.Image
@@ -63,7 +64,8 @@ def sheet(
     width = max(picture.width for row in pictures for picture in row)
     content = max(columns * (width + _GAP) - _GAP, _LEAST_WIDTH)
     lines = heading(title, subtitle, content)
-    below = _LETTERS if any(tile.caption for row in rows for tile in row) else 0
+    captions = [len(tile.caption.splitlines()) for row in rows for tile in row]
+    below = _LETTERS * max(captions) - _CLOSER * max(0, max(captions) - 1)
     rooms = [_LETTERS if label else 0 for label in labels or [""] * len(rows)]
     heights = [
         room + max((p.height for p in row), default=0) + below + _GAP
@@ -82,7 +84,9 @@ def sheet(
             page.place(picture, (x, y + above))
             edge = (x - 1, y + above - 1, x + picture.width, y + above + picture.height)
             page.box(edge, _EDGE)  # a white picture would end nowhere
-            page.write(tile.caption, (x, y + heights[index] - below - _GAP + 4), width=width)
+            for number, line in enumerate(tile.caption.splitlines()):
+                under = y + heights[index] - below - _GAP + 4 + number * (_LETTERS - _CLOSER)
+                page.write(line, (x, under), width=width)
         y += heights[index]
     return page
 
