@@ -77,3 +77,38 @@ def test_features_leave_bad_images_out_up_to_the_limit(capsys, trained, limit, c
     assert (caught.value.code or 0) == code
     assert "test/dark/03.png is no picture" in err
     assert ('"count": 29' in out) == (not code)
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """A U-Net with fresh weights and 30 images with masks, one of them bad."""
+    for split in ("train", "val", "test"):
+        for kind in ("images", "masks"):
+            (tmp_path / "cells" / split / kind).mkdir(parents=True)
+        for i in range(30 if split == "test" else 2):
+            for kind in ("images", "masks"):
+                pixels = np.full((16, 16), 255, np.uint8)
+                pixels[: 1 + i % 8] = 0
+                Image.fromarray(pixels).save(tmp_path / "cells" / split / kind / f"{i:02}.png")
+    (tmp_path / "cells" / "test" / "masks" / "03.png").write_bytes(b"no picture")
+    metadata = {
+        "classes": ["background", "foreground"],
+        "preprocessing": {"size": [16, 16], "mean": [0.5], "std": [0.5]},
+    }
+    model = ca.create("unet_padded", num_classes=2, in_channels=1, width=2)
+    ca.save(model, tmp_path / "unet.safetensors", metadata)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("limit", "code"), [("1%", 2), ("4%", 0)])
+def test_an_evaluation_leaves_bad_masks_out_up_to_the_limit(capsys, masks, limit, code):
+    words = ["evaluate", str(masks / "unet.safetensors"), "--json", "--max-bad", limit]
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--data", f"segmentation:{masks}/cells"])
+    out, err = capsys.readouterr()
+    assert (caught.value.code or 0) == code
+    assert "test/masks/03.png is no picture" in err
+    if code:
+        assert "more images with masks of the test split are bad than the limit of 0.01" in err
+    else:
+        assert '"count": 29' in out

@@ -1,6 +1,7 @@
 """U-Net learns from images and masks: losses, the loop, a run from start to end."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -170,6 +171,27 @@ def test_a_stopped_run_goes_on_to_the_same_bits(cells, tmp_path):
     assert run(cells, parts, resume=True).state == "finished"
     one, two = ((folder / "model.safetensors").read_bytes() for folder in (whole, parts))
     assert one == two
+
+
+@pytest.fixture
+def spoilt(cells, tmp_path):
+    """The boxes three times; an image for training is cut off, a mask for testing no picture."""
+    for name in ("train", "val", "test"):
+        shutil.copytree(cells.removeprefix("segmentation:"), tmp_path / "cells" / name)
+    image = tmp_path / "cells" / "train" / "images" / "2.png"
+    image.write_bytes(image.read_bytes()[:400])
+    (tmp_path / "cells" / "test" / "masks" / "4.png").write_bytes(b"no picture")
+    return f"segmentation:{tmp_path}/cells"
+
+
+def test_a_run_goes_on_past_bad_pairs_up_to_the_limit(spoilt, tmp_path):
+    result = run(spoilt, tmp_path / "run", options=replace(QUIET, max_bad=0.1))
+    assert result.test["count"] == 9
+    told = (tmp_path / "run" / "bad_images.txt").read_text().splitlines()
+    names = [line.partition("\t")[0] for line in told]
+    assert names == ["train/images/2.png", "test/images/4.png"]
+    with pytest.raises(InputError, match="of the test split are bad than the limit"):
+        run(spoilt, tmp_path / "strict")
 
 
 @pytest.mark.slow

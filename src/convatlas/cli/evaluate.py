@@ -14,7 +14,7 @@ from convatlas.cli.model_options import (
     weights_from_option,
     weights_option,
 )
-from convatlas.cli.options import max_bad_option
+from convatlas.cli.options import max_bad_option, tell_left_out
 from convatlas.cli.readings import noted
 from convatlas.errors import InputError
 
@@ -151,15 +151,14 @@ def _images(
     from convatlas.data.tolerant import TolerantSplit
     from convatlas.evaluate.alignment import aligned
 
-    def tell(_name: str, reason: str) -> None:
-        click.echo(f"convatlas evaluate: left out: {reason}", err=True)
-
     source = open_source(source_text, root=root)
     try:
         images = aligned(getattr(source, split), source.card.classes, predictor.classes)
     except InputError as error:
         raise InputError(f"{predictor.name} can't be tested on {source_text}: {error}") from error
-    return images if isinstance(images, ArraySplit) else TolerantSplit(images, max_bad, split, tell)
+    if isinstance(images, ArraySplit):
+        return images
+    return TolerantSplit(images, max_bad, split, tell_left_out)
 
 
 def _measured(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convatlas.cli.options import tell_left_out
 from convatlas.cli.readings import noted
 from convatlas.errors import InputError, unknown
 
@@ -33,7 +34,8 @@ def evaluate_masks(
         split: Of the source.
         root: What its path is relative to.
         as_json: Print all that was measured.
-        how: The other options of the verb, of which masks know the protocol alone.
+        how: The other options of the verb, of which masks know the protocol and
+            how much may be bad.
 
     Raises:
         InputError: Several networks; one that gives classes to images; other classes; an option
@@ -41,6 +43,7 @@ def evaluate_masks(
     """
     from convatlas.cli.progress import show_batches
     from convatlas.data.segmentation import open_segmentation
+    from convatlas.data.tolerant import TolerantPairs
     from convatlas.evaluate.segmentation import evaluate_segmentation
     from convatlas.evaluate.tiling import Tiling
     from convatlas.serve.predictor import Predictor
@@ -50,11 +53,12 @@ def evaluate_masks(
         raise InputError(f"images and masks test one network at a time; got {len(models)}")
     predictor = Predictor.load(models[0])
     source = open_segmentation(source_text, root=root)
+    images = TolerantPairs(getattr(source, split), how["max_bad"], split, tell_left_out)
     _check_classes(predictor, source.card.classes, source_text)
     with show_batches(f"{predictor.name} on {source_text}") as progress:
         found = evaluate_segmentation(
             predictor.model,
-            getattr(source, split),
+            images,
             predictor.preprocessing,
             cells=True,
             tiling=tiling,

@@ -87,3 +87,8 @@ max_bad_option = click.option(
     metavar="PART",
     help="Go on past images that can't be read, up to this part of a split.",
 )
+
+
+def tell_left_out(_name: str, reason: str) -> None:
+    """Say of an image that can't be read that it does not count."""
+    click.echo(f"convatlas evaluate: left out: {reason}", err=True)

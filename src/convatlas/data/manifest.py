@@ -7,7 +7,7 @@ import numpy as np
 
 from convatlas.data.folder import FolderSplit
 from convatlas.data.splits import ArraySplit
-from convatlas.data.tolerant import TolerantSplit
+from convatlas.data.tolerance import Tolerant
 
 
 def fingerprint(split: Any) -> str:
@@ -16,7 +16,7 @@ def fingerprint(split: Any) -> str:
     With their names and labels, in order; with the pixels of images that lie in memory, and with
     the sizes of files. Other splits may say more of themselves in a method `fingerprint()`.
     """
-    if isinstance(split, TolerantSplit):
+    if isinstance(split, Tolerant):
         return fingerprint(split.split)
     if hasattr(split, "fingerprint"):
         return split.fingerprint()

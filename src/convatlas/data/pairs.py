@@ -26,12 +26,14 @@ class Pair:
         mask: The file of the mask.
         page: Which picture of both, where they are stacks.
         name: What a person finds it by.
+        problem: Why it can't be read; "" as far as nothing is known.
     """
 
     image: Path
     mask: Path
     page: int
     name: str
+    problem: str = ""
 
 
 def find_places(folder: Path) -> tuple[Path, Path] | None:
@@ -51,12 +53,15 @@ def find_places(folder: Path) -> tuple[Path, Path] | None:
 def find_pairs(root: Path, folder: Path) -> list[Pair]:
     """Pair the images of a folder with their masks, in the order of their names.
 
+    A pair of which one file is broken, or whose sizes differ, is one with a `problem`; so is not
+    a stack, without which there is nothing.
+
     Args:
         root: Names are paths below it.
         folder: Where images and masks lie.
 
     Raises:
-        FileError: There are none, one lacks its partner, or their sizes or numbers differ.
+        FileError: There are none, one lacks its partner, or two stacks do not fit.
     """
     found = find_places(folder)
     if found is None:
@@ -71,8 +76,15 @@ def find_pairs(root: Path, folder: Path) -> list[Pair]:
     return [
         pair
         for stem in sorted(stems)
-        for pair in _pages(stems[stem], others[stem], str(stems[stem].relative_to(root)))
+        for pair in _checked(stems[stem], others[stem], str(stems[stem].relative_to(root)))
     ]
+
+
+def _checked(image: Path, mask: Path, name: str) -> list[Pair]:
+    try:
+        return _pages(image, mask, name)
+    except FileError as error:
+        return [Pair(image, mask, 0, name, str(error))]
 
 
 def _pages(image: Path, mask: Path, name: str) -> list[Pair]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,8 @@ class SegmentationSplit:
         Raises:
             FileError: One can't be read, or their sizes differ.
         """
+        if self.pairs[i].problem:
+            raise FileError(self.pairs[i].problem)
         image, mask = self.image(i), self.mask(i)
         if mask.shape != (image.height, image.width):
             refuse_sizes(self.pairs[i], (image.height, image.width), mask.shape)
@@ -103,6 +105,8 @@ def open_segmentation(text: str, *, root: Path | None = None, seed: int = 0) -> 
     formats; or two stacks, `images.tif` and `masks.tif`. A stack's page is an image. Classes are
     the values of masks, or black and white; `classes.txt` names them, one a line.
 
+    A pair that can't be read is no error here: see `convatlas.data.tolerant`.
+
     Args:
         text: "segmentation:PATH".
         root: What PATH is relative to; None: the working directory.
@@ -111,8 +115,8 @@ def open_segmentation(text: str, *, root: Path | None = None, seed: int = 0) -> 
 
     Raises:
         InputError: No path is given.
-        FileError: There is no such folder, an image lacks its mask, sizes differ, or a mask holds
-            what is no class.
+        FileError: There is no such folder, an image lacks its mask, no pair can be read, or the
+            masks hold what are no classes.
     """
     path = text.removeprefix(PREFIX)
     if not path:
@@ -132,7 +136,8 @@ def open_segmentation(text: str, *, root: Path | None = None, seed: int = 0) -> 
         if len(parts) == 2:
             kept, val = _cut(parts[0], max(1, round(HELD_OUT * len(parts[0]))), seed)
             parts = [kept, val, parts[1]]
-    classes = _classes(folder, [pair for part in parts for pair in part])
+    classes, parts = _classes(folder, parts)
+    _check_some(folder, parts)
     train, val, test = (SegmentationSplit(part, classes) for part in parts)
     if not len(train) or not len(val):
         raise FileError(f"{folder} has too few images: none are left for training and validation")
@@ -155,12 +160,40 @@ def _dealt(pairs: list[Pair], seed: int) -> list[list[Pair]]:
     return [train, val, test]
 
 
-def _classes(folder: Path, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Read the names of the classes, or find the classes in the masks."""
+def _classes(folder: Path, parts: list[list[Pair]]) -> tuple[tuple[str, ...], list[list[Pair]]]:
+    """Read the names of the classes, or find the classes in the masks, and broken masks with them.
+
+    Returns:
+        The names; the pairs with what became known of them.
+    """
     file = folder / CLASSES_FILE
     if not file.is_file():
-        found = set[int]().union(*(present(read_values(p.mask, p.page)) for p in pairs))
-        return name_classes(found, folder)
+        found = set[int]()
+        parts = [[_looked_at(pair, found) for pair in part] for part in parts]
+        _check_some(folder, parts)
+        return name_classes(found, folder), parts
+    return _named_classes(file), parts
+
+
+def _looked_at(pair: Pair, found: set[int]) -> Pair:
+    """Add the values of a mask to those that were found; say it of the pair if there are none."""
+    if pair.problem:
+        return pair
+    try:
+        found |= present(read_values(pair.mask, pair.page))
+    except FileError as error:
+        return replace(pair, problem=str(error))
+    return pair
+
+
+def _check_some(folder: Path, parts: Sequence[Sequence[Pair]]) -> None:
+    """Refuse a folder without a pair of which nothing bad is known."""
+    pairs = [pair for part in parts for pair in part]
+    if all(pair.problem for pair in pairs):
+        raise FileError(f"{folder} has no image with a mask that can be read: {pairs[0].problem}")
+
+
+def _named_classes(file: Path) -> tuple[str, ...]:
     try:
         names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -172,13 +205,20 @@ def _classes(folder: Path, pairs: Sequence[Pair]) -> tuple[str, ...]:
 
 
 def _card(folder: Path, classes: tuple[str, ...], train: SegmentationSplit) -> DataCard:
-    """Measure what the network's input is normalised by, on training images."""
-    chosen = np.linspace(0, len(train) - 1, min(MEASURED, len(train))).round().astype(int)
-    counts, grey = np.zeros((3, 256)), True
+    """Measure what the network's input is normalised by, on training images that can be read."""
+    good = [i for i, pair in enumerate(train.pairs) if not pair.problem]
+    chosen = np.linspace(0, len(good) - 1, min(MEASURED, len(good))).round().astype(int)
+    counts, grey, problem = np.zeros((3, 256)), True, ""
     for i in chosen.tolist():
-        pixels = np.asarray(train.image(i).convert("RGB")).reshape(-1, 3)
+        try:
+            pixels = np.asarray(train.image(good[i]).convert("RGB")).reshape(-1, 3)
+        except FileError as error:
+            problem = problem or str(error)
+            continue
         grey = grey and bool((pixels == pixels[:, :1]).all())
         counts += [np.bincount(channel, minlength=256) for channel in pixels.T]
+    if not counts.any():
+        raise FileError(f"{folder} has no image for training that can be read: {problem}")
     shares = counts[: 1 if grey else 3] / counts[0].sum()
     values = np.arange(256) / 255
     mean = shares @ values

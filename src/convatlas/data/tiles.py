@@ -4,6 +4,7 @@ As with whole images, the order depends on (seed, epoch) alone and each tile on 
 index): never on the number of workers or on where a resumed epoch begins.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -20,8 +21,9 @@ from convatlas.data.masks import IGNORED
 from convatlas.data.mirror import bilinear, nearest, window
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.segmentation import SegmentationSplit
+from convatlas.data.tolerant import Pairs, TolerantPairs
 from convatlas.data.workers import fetch
-from convatlas.errors import InputError
+from convatlas.errors import FileError, InputError, UserError
 
 KEPT_BYTES = 256 * 2**20  # most that the images and masks of a split may take in memory
 UNLABELLED = -100  # what torch's losses pass over
@@ -67,7 +69,7 @@ class _Prepared:
     border: np.ndarray  # the border term of each pixel, float32
 
 
-_prepared: WeakKeyDictionary[SegmentationSplit, dict[tuple, _Prepared]] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[Pairs, dict[tuple, _Prepared]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class TileReader:
         epoch: See `seed`.
     """
 
-    split: SegmentationSplit
+    split: Pairs
     preprocessing: Preprocessing
     border: int
     augment: tuple[Augmentation, ...] = ()
@@ -166,6 +168,8 @@ def tile_batches(
 ) -> Iterator[Batch]:
     """Go through a split once, in random order: one tile of each image.
 
+    Of `TolerantPairs`, bad ones are replaced.
+
     Args:
         reader: Makes the tiles; its seed and epoch decide the order too.
         batch_size: Tiles a batch; the last one may be smaller.
@@ -185,7 +189,8 @@ def tile_batches(
     order = np.random.default_rng([_ORDER, reader.seed, reader.epoch]).permutation(count)
     starts = range(start * batch_size, count, batch_size)
     chunks = [part_of(order[i : i + batch_size], *part) for i in starts]
-    return _finished(reader, chunks, workers)
+    found = _finished(reader, chunks, workers)
+    return _reported(found, reader.split) if isinstance(reader.split, TolerantPairs) else found
 
 
 def check_changes(augment: Sequence[Augmentation]) -> None:
@@ -204,12 +209,19 @@ def check_changes(augment: Sequence[Augmentation]) -> None:
 def class_weights(split: SegmentationSplit) -> tuple[float, ...]:
     """Weigh each class by the inverse of its share of pixels, so that the mean pixel counts 1.
 
-    A class without pixels gets 0.
+    A class without pixels gets 0. Masks that can't be read count nothing: who trains on them is
+    told of them.
+
+    Raises:
+        FileError: Of no mask a pixel has a class.
     """
     counts = np.zeros(256)
     for i in range(len(split)):
-        counts += np.bincount(split.mask(i).ravel(), minlength=256)
+        with contextlib.suppress(FileError):
+            counts += np.bincount(split.mask(i).ravel(), minlength=256)
     counts = counts[: len(split.classes)]
+    if not counts.any():
+        raise FileError(f"no mask has a pixel of a class: {split.pairs[0].mask} and others")
     present = counts > 0
     weights = counts.sum() / (present.sum() * np.where(present, counts, np.inf))
     return tuple(weights.tolist())
@@ -221,6 +233,17 @@ def _finished(reader: TileReader, chunks: list[np.ndarray], workers: int) -> Ite
         labels = masks.long().masked_fill(masks == IGNORED, UNLABELLED)
         images = reader.preprocessing.normalized(pixels.numpy())
         yield Batch(images, labels, torch.from_numpy(chunk), weights)
+
+
+def _reported(found: Iterator[Batch], split: TolerantPairs) -> Iterator[Batch]:
+    """Tell of bad pairs as they are found."""
+    try:
+        for batch in found:
+            split.report()
+            yield batch
+    except UserError:
+        split.report()  # those that were found on the way to the error
+        raise
 
 
 def _place(rng: np.random.Generator, size: int, part: int) -> int:

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from convatlas.data.masks import IGNORED
 from convatlas.data.preprocess import Preprocessing
-from convatlas.data.segmentation import SegmentationSplit
+from convatlas.data.tolerant import Pairs, TolerantPairs
 from convatlas.errors import InputError
 from convatlas.evaluate.overlap import (
     dice,
@@ -112,7 +113,7 @@ class SegmentationEvaluation:
 
 def evaluate_segmentation(
     model: nn.Module,
-    split: SegmentationSplit,
+    split: Pairs,
     preprocessing: Preprocessing,
     *,
     cells: bool = False,
@@ -121,6 +122,8 @@ def evaluate_segmentation(
     sharing: Sharing = UNSHARED,
 ) -> SegmentationEvaluation:
     """Segment each image of `split` in its own size and compare each pixel with its mask.
+
+    Of `TolerantPairs`, bad ones are left out.
 
     Args:
         model: A U-Net, padded or not; runs in evaluation mode on the device it is on.
@@ -143,17 +146,21 @@ def evaluate_segmentation(
     def count(part: tuple[int, int]) -> list[_Counted]:
         found = []
         for index in range(part[0], len(split), part[1]):
-            found.append(_count(model, split, index, preprocessing, tiling, measured))
+            one = _count(model, split, index, preprocessing, tiling, measured)
+            if one is not None:
+                found.append(one)
             if progress is not None:
                 progress(index + 1, len(split))
         return found
 
     found = [one for part in sharing.together(count) for one in part]
     total = np.sum([one.confusion for one in found], axis=0)
+    if not found:
+        raise InputError("no image of the split can be read")
     if not total.sum():
         raise InputError("no pixel of the split has a class")
     scores = sorted((one.score for one in found if one.score), key=lambda score: score.index)
-    return _summary(split.classes, total, sum(one.loss for one in found), len(split), scores)
+    return _summary(split.classes, total, sum(one.loss for one in found), len(found), scores)
 
 
 class _Counted(NamedTuple):
@@ -164,15 +171,28 @@ class _Counted(NamedTuple):
     score: ImageScore | None
 
 
+def _pair(split: Pairs, index: int) -> tuple[Image.Image, np.ndarray] | None:
+    """Read an image and its mask; None: they can't be read, and that is told."""
+    if not isinstance(split, TolerantPairs):
+        return split.pair(index)
+    try:
+        return split.own_pair(index)
+    finally:
+        split.report()
+
+
 def _count(
     model: nn.Module,
-    split: SegmentationSplit,
+    split: Pairs,
     index: int,
     preprocessing: Preprocessing,
     tiling: Tiling,
     measured: bool,
-) -> _Counted:
-    image, mask = split.pair(index)
+) -> _Counted | None:
+    pair = _pair(split, index)
+    if pair is None:
+        return None
+    image, mask = pair
     pixels = pixels_of(image, preprocessing)
     predicted, wrong = np.empty_like(mask), 0.0
     for rows, columns, logits in tiled_logits(model, pixels, preprocessing, tiling):

@@ -11,7 +11,6 @@ import torch
 
 from convatlas.analysis.report import analyze
 from convatlas.catalog import build_meta
-from convatlas.data.sources import Source
 from convatlas.data.tolerant import tolerant
 from convatlas.errors import FileError
 from convatlas.train.bad_images import BadImages, SharedBadImages
@@ -185,8 +184,7 @@ def _train(
     trackers = options.track if options.ranks.first else ()
     with tracked(progress, trackers, files.path, config) as progress:
         bad = SharedBadImages(BadImages(files.bad_images, progress), options.ranks)
-        if isinstance(plan.source, Source):  # a bad image with a mask is not passed over
-            plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
+        plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
 
         def keep_all(state: State) -> None:
             bad.gather()
