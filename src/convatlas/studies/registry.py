@@ -1,10 +1,20 @@
 """Every study, in the order of the papers."""
 
 from convatlas.errors import unknown
-from convatlas.studies import gap_shift
+from convatlas.studies import (
+    ensembles,
+    gap_shift,
+    lrn,
+    overlapping_pooling,
+)
 from convatlas.studies.study import Study
 
-STUDIES: tuple[Study, ...] = (gap_shift.STUDY,)
+STUDIES: tuple[Study, ...] = (
+    gap_shift.STUDY,
+    lrn.STUDY,
+    overlapping_pooling.STUDY,
+    ensembles.STUDY,
+)
 
 
 def find_study(name: str) -> Study:
