@@ -42,6 +42,8 @@ VERBS = {
     "study": "study",
     "fetch": "fetch",
     "convert": "convert",
+    "export": "export",
+    "bench": "bench",
 }
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,18 +52,20 @@ def measure(
     names, done = list(runs), 0
     for i in range(rounds):
         for name in names if i % 2 == 0 else reversed(names):
-            found[name].append(_block(runs[name], x, block_seconds))
+            found[name].append(block_ms(runs[name], x, block_seconds))
             done += 1
             if progress is not None:
                 progress(done, rounds * len(names))
-    return {
-        name: Timing(statistics.median(times), min(times), max(times), rounds)
-        for name, times in found.items()
-    }
+    return {name: summary(times) for name, times in found.items()}
 
 
-def _block(run: Callable[[Tensor], Tensor], x: Tensor, seconds: float) -> float:
-    """Run for some time; give the mean of the calls, in milliseconds."""
+def summary(times: Sequence[float]) -> Timing:
+    """Sum up the rounds of one engine."""
+    return Timing(statistics.median(times), min(times), max(times), len(times))
+
+
+def block_ms(run: Callable[[Tensor], Tensor], x: Tensor, seconds: float) -> float:
+    """Run for some time, at least once; give the mean of the calls, in milliseconds."""
     run(x)  # brings its weights back into the cache
     _wait(x)
     begun, calls = time.perf_counter(), 0

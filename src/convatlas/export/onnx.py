@@ -60,16 +60,16 @@ def _name_axes(model: Any) -> None:
                 size.dim_param = names[size.dim_param]
 
 
-def write(model: Any, path: Path, text: str) -> None:
+def write(model: Any, places: tuple[Path, ...], text: str) -> None:
     """Write an ONNX model; `text` is kept in its metadata."""
     onnx = importlib.import_module("onnx")
     onnx.helper.set_model_props(model, {KEY: text})
-    path.write_bytes(model.SerializeToString())
+    places[0].write_bytes(model.SerializeToString())
 
 
-def read(path: Path) -> tuple[Callable[[Tensor], Tensor], str]:
+def read(places: tuple[Path, ...]) -> tuple[Callable[[Tensor], Tensor], str]:
     """Open a file that `write` wrote: what runs it, on as many threads as torch, and its text."""
-    run = session(path.read_bytes())
+    run = session(places[0].read_bytes())
     return runner(run), run.get_modelmeta().custom_metadata_map[KEY]
 
 

@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from convatlas.errors import InputError
 from convatlas.export.needs import import_openvino
-from convatlas.export.program import quietly
+from convatlas.export.program import input_sizes, quietly
 
 PACKAGES = ("openvino",)
 EXTRA = "openvino"
@@ -33,27 +33,34 @@ def convert(program: ExportedProgram) -> Any:
         with quietly():
             decoder = decoders.TorchFXPythonDecoder.from_exported_program(program)
             torch_end = frontend.FrontEndManager().load_by_framework("pytorch")
-            return torch_end.convert(torch_end.load(decoder))
+            model = torch_end.convert(torch_end.load(decoder))
+            # its reader takes every size for one that may vary
+            model.reshape([size if isinstance(size, int) else -1 for size in input_sizes(program)])
+            return model
     except Exception as error:  # of any kind, from torch or from OpenVINO
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"OpenVINO can't take this network: {reason}") from error
 
 
-def write(model: Any, path: Path, weights: Path, text: str) -> None:
+def write(model: Any, places: tuple[Path, ...], text: str) -> None:
     """Write a model in full precision to two files; `text` is kept in its rt_info."""
     openvino = import_openvino()
     model.set_rt_info(text, KEY)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".openvino.") as folder:
+    with tempfile.TemporaryDirectory(dir=places[0].parent, prefix=".openvino.") as folder:
         pair = Path(folder, "model.xml"), Path(folder, "model.bin")  # it takes no other suffixes
-        openvino.serialize(model, str(pair[0]), str(pair[1]))
-        pair[0].replace(path)
-        pair[1].replace(weights)
+        try:
+            openvino.serialize(model, str(pair[0]), str(pair[1]))
+        except RuntimeError as error:  # of a full disk too
+            reason = str(error).strip().partition("\n")[0]
+            raise OSError(f"OpenVINO: {reason}") from error
+        for part, place in zip(pair, places, strict=True):
+            part.replace(place)
 
 
-def read(path: Path, weights: Path) -> tuple[Callable[[Tensor], Tensor], str]:
+def read(places: tuple[Path, ...]) -> tuple[Callable[[Tensor], Tensor], str]:
     """Open files that `write` wrote: what runs them in float32, and their text."""
     core = import_openvino().Core()
-    model = core.read_model(path.read_bytes(), weights.read_bytes())
+    model = core.read_model(*(place.read_bytes() for place in places))
     return runner(compiled(model)), model.get_rt_info([KEY]).astype(str)
 
 

@@ -2,107 +2,33 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 from convatlas.catalog import input_shape_of
 from convatlas.data.digits import open_digits
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.splits import Split
-from convatlas.errors import FileError, InputError, unknown
+from convatlas.errors import FileError, InputError
 from convatlas.evaluate.modes import eval_mode
-from convatlas.export import onnx, openvino, torch_program
 from convatlas.export.agreement import FLOAT32_TOLERANCE, Agreement, compare
+from convatlas.export.formats import Format, Run, find_format
+from convatlas.export.needs import check_installed
 from convatlas.export.program import takes_any_size, trace
 from convatlas.files import whole_file
 
-Run = Callable[[Tensor], Tensor]
 BATCHES = (1, 3)  # of random images; the example that was traced had another
 REAL_IMAGES = 8
 LARGER = 64  # pixels: a second size, where any is taken; U-Net's halve four times
 
 
-class Format(Protocol):
-    """One format: its suffix, and how a traced network is written and opened again."""
-
-    suffix: str
-
-    def convert(self, program: ExportedProgram) -> Any:
-        """Turn a traced network into what is written."""
-        ...
-
-    def writing(self, path: Path) -> "contextlib.AbstractContextManager[tuple[Path, ...]]":
-        """Give paths to write to, which get their names once the block has ended well."""
-        ...
-
-    def write(self, converted: Any, places: tuple[Path, ...], text: str) -> None:
-        """Write it, with a text inside."""
-        ...
-
-    def read(self, places: tuple[Path, ...]) -> tuple[Run, str]:
-        """Open it again: what runs it, and the text."""
-        ...
-
-
-class _Onnx:
-    suffix = ".onnx"
-
-    def convert(self, program: ExportedProgram) -> Any:
-        return onnx.convert(program)
-
-    def writing(self, path: Path) -> "contextlib.AbstractContextManager[tuple[Path, ...]]":
-        return _files(path)
-
-    def write(self, converted: Any, places: tuple[Path, ...], text: str) -> None:
-        onnx.write(converted, places[0], text)
-
-    def read(self, places: tuple[Path, ...]) -> tuple[Run, str]:
-        return onnx.read(places[0])
-
-
-class _OpenVino:
-    suffix = ".xml"
-
-    def convert(self, program: ExportedProgram) -> Any:
-        return openvino.convert(program)
-
-    def writing(self, path: Path) -> "contextlib.AbstractContextManager[tuple[Path, ...]]":
-        return _files(path, path.with_suffix(".bin"))
-
-    def write(self, converted: Any, places: tuple[Path, ...], text: str) -> None:
-        openvino.write(converted, places[0], places[1], text)
-
-    def read(self, places: tuple[Path, ...]) -> tuple[Run, str]:
-        return openvino.read(places[0], places[1])
-
-
-class _Torch:
-    suffix = ".pt2"
-
-    def convert(self, program: ExportedProgram) -> Any:
-        return program
-
-    def writing(self, path: Path) -> "contextlib.AbstractContextManager[tuple[Path, ...]]":
-        return _files(path)
-
-    def write(self, converted: Any, places: tuple[Path, ...], text: str) -> None:
-        torch_program.write(converted, places[0], text)
-
-    def read(self, places: tuple[Path, ...]) -> tuple[Run, str]:
-        return torch_program.read(places[0])
-
-
-FORMATS: dict[str, Format] = {"onnx": _Onnx(), "openvino": _OpenVino(), "torch": _Torch()}
-
-
 @contextlib.contextmanager
-def _files(*paths: Path) -> Generator[tuple[Path, ...]]:
+def _aside(paths: Sequence[Path]) -> Generator[tuple[Path, ...]]:
     """Write several files aside; the first, which is opened first, gets its name last."""
     with contextlib.ExitStack() as stack:
         yield tuple(stack.enter_context(whole_file(path)) for path in paths)
@@ -170,6 +96,7 @@ def export_network(
         FileError: The file can't be written.
     """
     kind, path = checked_format(path, format_name), Path(path)
+    files = [path.with_suffix(suffix) for suffix in kind.suffixes]
     shape = _image_shape(metadata)
     text = json.dumps(dict(metadata), ensure_ascii=False)
     problem: InputError | None = None
@@ -177,7 +104,7 @@ def export_network(
         try:
             program = trace(model, shape, vary)
             vary = takes_any_size(program)
-            with eval_mode(model), kind.writing(path) as places:
+            with eval_mode(model), _aside(files) as places:
                 kind.write(kind.convert(program), places, text)
                 run, kept = kind.read(places)
                 if kept != text:
@@ -191,9 +118,9 @@ def export_network(
                 continue  # a runtime may do with one size what it can't with any
             break
         sides: tuple[int | str, ...] = ("height", "width") if vary else shape[1:]
-        files = (path, path.with_suffix(".bin")) if len(places) > 1 else (path,)
-        names = tuple(map(str, files))
-        return Exported(names, format_name, ("batch", shape[0], *sides), size, checks)
+        return Exported(
+            tuple(map(str, files)), format_name, ("batch", shape[0], *sides), size, checks
+        )
     raise InputError(f"{path} was not written: {problem}") from problem
 
 
@@ -201,16 +128,15 @@ def checked_format(path: str | Path, name: str) -> Format:
     """Give a format, and refuse a path that has not its suffix.
 
     Raises:
-        InputError: The path has another suffix.
+        InputError: The path has another suffix, or the format needs an extra that is missing.
         UnknownNameError: No such format.
     """
-    if name not in FORMATS:
-        raise unknown("format", name, FORMATS)
-    kind = FORMATS[name]
-    if Path(path).suffix != kind.suffix:
+    kind = find_format(name)
+    if Path(path).suffix != kind.suffixes[0]:
         raise InputError(
-            f"a file of the format {name} ends with {kind.suffix}, not {Path(path).name!r}"
+            f"a file of the format {name} ends with {kind.suffixes[0]}, not {Path(path).name!r}"
         )
+    check_installed(kind.packages, kind.extra, f"the format {name}")
     return kind
 
 

@@ -1,0 +1,110 @@
+"""`convatlas bench`: how fast networks run on this machine."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from convatlas.cli.options import input_option
+
+if TYPE_CHECKING:
+    from convatlas.engines.bench import Row
+
+_HEAD = ("network", "batch", "engine", "precision", "img/s", "ratio", "ms", "spread", "MB", "error")
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    type=click.IntRange(min=1),
+    default=(1,),
+    show_default="1",
+    help="Images at a time; may be repeated.",
+)
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    metavar="NAME",
+    help="eager, compiled, openvino or onnxruntime; may be repeated. By default all that are "
+    "installed but compiled, which takes long to prepare.",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    default=("float32",),
+    show_default="float32",
+    metavar="NAME",
+    help="float32, bfloat16 or int8; may be repeated.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="By default as many as torch takes."
+)
+@input_option
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each."
+)
+@click.option(
+    "--keep-memory", is_flag=True, help="Let processes keep freed memory (GNU C library)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all that was measured as JSON.")
+def command(
+    names: tuple[str, ...],
+    batches: tuple[int, ...],
+    engines: tuple[str, ...],
+    precisions: tuple[str, ...],
+    threads: int | None,
+    input_shape: tuple[int, int, int] | None,
+    rounds: int,
+    keep_memory: bool,
+    as_json: bool,
+) -> None:
+    """Measure images per second, latency and memory of networks, engine by engine.
+
+    Each engine runs in a process of its own, with fresh weights; they take turns, so that what
+    else the machine does hits all alike. The figures are medians over the rounds. The ratio is
+    to the first engine of the same network and batch; the error is that of the outputs, as a part
+    of the largest, to those of the network itself.
+
+    Example: convatlas bench resnet50 mobilenet_v1 --batch 1 --batch 16
+    """
+    from convatlas.cli.progress import show_batches
+    from convatlas.cli.tables import print_table
+    from convatlas.engines.bench import bench, plan
+    from convatlas.engines.machine import machine
+
+    how = {"input_shape": input_shape, "threads": threads or 0, "keep_memory": keep_memory}
+    rows: list[Row] = []
+    for jobs in plan(names, engines, precisions, batches, **how):
+        title = f"{jobs[0].network}, batch {jobs[0].batch}"
+        with show_batches(title, "step") as progress:
+            rows += bench(jobs, rounds, progress=progress)
+    if as_json:
+        document = {"machine": machine(), "rows": [row.to_dict() for row in rows]}
+        click.echo(json.dumps(document, indent=2))
+        return
+    print_table(_HEAD, map(_cells, rows), right=("batch", *_HEAD[4:]))
+    for row in rows:
+        if row.refused:
+            what = f"{row.job.engine} in {row.job.precision}"
+            click.echo(f"convatlas bench: {row.job.network}: {what}: {row.refused}", err=True)
+
+
+def _cells(row: "Row") -> tuple[str, ...]:
+    job = row.job
+    named = (job.network, str(job.batch), job.engine, job.precision)
+    if row.latency is None:
+        return (*named, *["-"] * (len(_HEAD) - len(named)))
+    return (
+        *named,
+        f"{row.images_per_second:,.1f}",
+        f"{row.ratio:.2f}",
+        f"{row.latency.median_ms:,.2f}",
+        f"{row.latency.least_ms:,.2f}-{row.latency.greatest_ms:,.2f}",
+        f"{row.peak_bytes / 1e6:,.0f}",
+        f"{row.relative_error:.0e}",
+    )
