@@ -2,18 +2,24 @@
 
 from convatlas.errors import unknown
 from convatlas.studies import (
+    c3_table,
+    distortions,
     ensembles,
     gap_shift,
     lrn,
     overlapping_pooling,
+    separable,
 )
 from convatlas.studies.study import Study
 
 STUDIES: tuple[Study, ...] = (
+    c3_table.STUDY,
+    distortions.STUDY,
     gap_shift.STUDY,
     lrn.STUDY,
     overlapping_pooling.STUDY,
     ensembles.STUDY,
+    separable.STUDY,
 )
 
 
