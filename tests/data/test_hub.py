@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convatlas.data.hub import TableSplit
 from convatlas.data.loader import batches
+from convatlas.data.manifest import fingerprint
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.sources import open_source
+from convatlas.data.tolerant import tolerant
 from convatlas.errors import FileError, InputError
 
 COLOUR = Preprocessing((4, 4), (0.5,) * 3, (0.5,) * 3)
@@ -120,6 +123,71 @@ def test_a_bad_picture_is_named_by_its_row(made, tmp_path):
     ((split, i),) = [(s, i) for s in splits for i in range(len(s)) if s.name(i).endswith(" 4")]
     with pytest.raises(FileError, match="bugs: train 4 is no picture"):
         split.image(i)
+
+
+@needs_library
+def test_the_fingerprint_is_that_of_the_pictures(made, tmp_path):
+    tables = made({"train": 30, "validation": 3, "test": 6})
+    for place in ("here", "there"):
+        tables.save_to_disk(tmp_path / place / "bugs")
+    (tmp_path / "parquet" / "bugs").mkdir(parents=True)
+    for key, table in tables.items():
+        table.to_parquet(tmp_path / "parquet" / "bugs" / f"{key}.parquet")
+    found = {
+        place: fingerprint(open_source("hf:bugs", root=tmp_path / place).train)
+        for place in ("here", "there", "parquet")
+    }
+    assert len(set(found.values())) == 1  # wherever they lie, and in whatever form
+    source = open_source("hf:bugs", root=tmp_path / "here")
+    assert len({fingerprint(s) for s in (source.train, source.val, source.test)}) == 3
+    assert fingerprint(source.train.part(np.arange(29))) != found["here"]
+    assert fingerprint(tolerant(source).train) == found["here"]
+
+
+@needs_library
+@pytest.mark.parametrize("change", ["bytes", "length", "none", "label"])
+def test_the_fingerprint_changes_with_a_picture(made, tmp_path, change):
+    datasets = pytest.importorskip("datasets")
+    table = made({"train": 9})["train"]
+    rows = table.cast_column("image", datasets.Image(decode=False)).to_list()
+    stored = rows[4]["image"]["bytes"]
+    if change == "label":
+        rows[4]["label"] = (rows[4]["label"] + 1) % 3
+    else:
+        changed = {"bytes": stored[:-1] + b"?", "length": stored + b"\0"}
+        rows[4]["image"] = {"bytes": changed[change], "path": None} if change in changed else None
+    for name, whole in ("old", table), ("new", None):
+        whole = whole or datasets.Dataset.from_list(rows, features=table.features)
+        parts = {"train": whole, "validation": table, "test": table}
+        datasets.DatasetDict(parts).save_to_disk(tmp_path / name / "bugs")
+    old, new = (open_source("hf:bugs", root=tmp_path / name) for name in ("old", "new"))
+    assert fingerprint(old.train) != fingerprint(new.train)
+    assert fingerprint(old.test) == fingerprint(new.test)
+
+
+@needs_library
+def test_pictures_beside_the_table_count_by_their_files(made, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    files = []
+    for i in range(12):
+        files.append(tmp_path / f"{i}.png")
+        files[-1].write_bytes(png(i))
+    stored = [{"bytes": None, "path": str(file)} for file in files]
+    features = made({"train": 3})["train"].features
+    rows = {"image": stored, "label": [i % 3 for i in range(12)]}
+    table = datasets.Dataset.from_dict(rows, features=features)
+    split = TableSplit(_undecoded(table), "image", np.arange(12), rows["label"], "bugs: train")
+    before = fingerprint(split)
+    assert before == fingerprint(split)
+    files[3].write_bytes(png(99))
+    changed = fingerprint(split)
+    files[3].unlink()
+    assert len({before, changed, fingerprint(split)}) == 3
+
+
+def _undecoded(table):
+    datasets = pytest.importorskip("datasets")
+    return table.cast_column("image", datasets.Image(decode=False))
 
 
 @needs_library

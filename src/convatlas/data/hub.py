@@ -1,8 +1,9 @@
 """Data sets of the Hugging Face hub, or in its formats on this disk, by the library `datasets`."""
 
+import hashlib
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from convatlas.data.folder import picture_card
 from convatlas.data.images import read_image_bytes, read_view_bytes
 from convatlas.data.view import View
 from convatlas.errors import FileError, InputError
+
+HASHED = 256  # pictures of a split whose bytes are part of its fingerprint
 
 LABELS = ("label", "labels", "fine_label")  # columns that are taken for the class, in this order
 
@@ -83,6 +86,33 @@ class TableSplit:
         """Give "beans: train 17": data set, its split, and the row there."""
         return f"{self.noun} {self.rows[i]}"
 
+    def fingerprint(self) -> str:
+        """Give 16 hexadecimal digits that change with the pictures.
+
+        With their rows, labels and sizes in bytes, and with the bytes of `HASHED` of them, spread
+        evenly. What the library calls a fingerprint changes with the place of the files, too.
+        """
+        digest = hashlib.sha256()
+        sizes = np.fromiter(self._sizes(), np.int64, len(self.table))
+        for values in (self.rows, self.labels, sizes[self.rows]):
+            digest.update(np.asarray(values, np.int64).tobytes())
+        for i in np.linspace(0, len(self) - 1, min(HASHED, len(self))).round().astype(int).tolist():
+            try:
+                digest.update(self.content(i))
+            except FileError:
+                digest.update(b"missing")  # reading it will tell why
+        return digest.hexdigest()[:16]
+
+    def _sizes(self) -> Iterator[int]:
+        """Give the bytes of each picture of the table, of which only lengths are read; -1: none."""
+        compute = importlib.import_module("pyarrow.compute")
+        for rows in self.table.with_format("arrow").iter(batch_size=1000):
+            stored = rows[self.column]
+            lengths = compute.binary_length(compute.struct_field(stored, "bytes")).to_pylist()
+            paths = compute.struct_field(stored, "path").to_pylist()
+            for length, path in zip(lengths, paths, strict=True):
+                yield _size_of(path) if length is None else length
+
     def part(self, indices: np.ndarray) -> "TableSplit":
         """Give the split of these pictures, in this order."""
         labels = [self.labels[i] for i in indices.tolist()]
@@ -123,6 +153,13 @@ def open_hub(name: str, root: Path | None = None, seed: int = 0) -> Source:
     card = replace(picture_card(Path(name), classes, "hf"), name=f"hf:{name}", title=name)
     splits = divided(found["train"], found.get("val"), found.get("test"), seed, name)
     return Source(card, *splits)
+
+
+def _size_of(path: str | None) -> int:
+    try:
+        return -1 if path is None else Path(path).stat().st_size
+    except OSError:
+        return -1
 
 
 def _fetched(name: str, root: Path | None) -> Mapping[str, Any]:
