@@ -19,6 +19,7 @@ from convatlas.layers import (
     check_map,
     drawn_once,
     fill_bias_,
+    glorot_uniform_,
     he_normal_,
 )
 
@@ -205,7 +206,7 @@ def init_from_vgg_a(net: VGG, a: VGG) -> list[str]:
 
 def _draw(layer: nn.Conv2d | nn.Linear, init: str) -> None:
     if init == "glorot":
-        nn.init.xavier_uniform_(layer.weight)
+        glorot_uniform_(layer)
     elif init == "he" and isinstance(layer, nn.Conv2d):
         he_normal_(layer)
     else:

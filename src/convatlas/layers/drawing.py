@@ -29,6 +29,11 @@ def he_fan_in_(layer: nn.Conv2d | nn.Linear) -> None:
     nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
 
 
+def glorot_uniform_(layer: nn.Conv2d | nn.Linear) -> None:
+    """Draw uniformly in +-sqrt(6 / (inputs + outputs of a unit)) (Glorot & Bengio 2010, eq. 16)."""
+    nn.init.xavier_uniform_(layer.weight)
+
+
 def caffe_xavier_(layer: nn.Conv2d | nn.Linear) -> None:
     """Draw what Caffe's filler "xavier" does: uniform in +-sqrt(3 / inputs of a unit)."""
     nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
