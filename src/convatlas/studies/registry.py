@@ -3,12 +3,16 @@
 from convatlas.errors import unknown
 from convatlas.studies import (
     c3_table,
+    degradation,
     distortions,
     ensembles,
     gap_shift,
+    identity_path,
     lrn,
     overlapping_pooling,
+    preact_orders,
     separable,
+    shortcut_options,
 )
 from convatlas.studies.study import Study
 
@@ -19,6 +23,10 @@ STUDIES: tuple[Study, ...] = (
     lrn.STUDY,
     overlapping_pooling.STUDY,
     ensembles.STUDY,
+    degradation.STUDY,
+    shortcut_options.STUDY,
+    identity_path.STUDY,
+    preact_orders.STUDY,
     separable.STUDY,
 )
 
