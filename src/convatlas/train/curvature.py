@@ -1,10 +1,14 @@
 """How much the loss bends along each weight: second derivatives by a pass backwards.
 
 LeCun et al. 1998, appendix C (equations 24 to 28). The loss of an image is differentiated twice by
-what enters the output, exactly; from there on back, a unit passes on its second derivative by
-the squares of its weights and of its slope, as it does its first by the weights and the slope.
-Two things are left out, as in the paper: how the slopes change (the Gauss-Newton approximation,
-which keeps the result at 0 and above) and the mixed derivatives of any two units or connections.
+the logits, exactly; from there on back, a unit passes on its second derivative by the squares of
+its weights and of its slope, as it does its first by the weights and the slope. Two things are
+left out, as in the paper: how the slopes change (the Gauss-Newton approximation, which keeps the
+result at 0 and above) and the mixed derivatives of any two units or connections.
+
+Where the output compares with codes, what enters it bends the distance to the right code by 2
+(equation 8). The second term of equation 9 takes that away again as the network learns: with
+all of it, every weight had the rate lr / mu after one pass, and the next undid what was learnt.
 
 A pass that squares is an ordinary one through a layer of squared weights and squared inputs. So
 each layer here gives its own values, on a graph of that other layer.
@@ -43,11 +47,11 @@ def curvature(
     Raises:
         InputError: The network has a layer of another kind, or gives no vector of logits.
     """
-    outputs: list[tuple[nn.Module, Tensor]] = []
+    compared: list[Tensor] = []
 
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        if isinstance(layer, RBF):  # a part of the loss: it has nothing to learn
-            outputs.append((layer, inputs[0]))
+        if isinstance(layer, RBF):
+            compared.append(inputs[0])
             return output
         squared = _rule(layer)(layer, inputs[0], output)
         return output.detach() + squared - squared.detach()
@@ -59,18 +63,23 @@ def curvature(
     finally:
         for handle in hooks:
             handle.remove()
-    layer, entering = outputs[0] if outputs else (nn.Identity(), logits)
-    if entering.dim() != 2:
+    if logits.dim() != 2:
         raise InputError("DiagonalLM trains networks that give each image one vector of logits")
+    last = compared[0] if compared else logits
+    bend = torch.full_like(last, 2.0) if compared else _second(loss, logits.detach(), labels)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    found = torch.autograd.grad(last, weights, bend / len(images))
+    return dict(zip(weights, found, strict=True))
+
+
+def _second(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+    """Differentiate the loss of each image twice by each of its logits: (N, classes)."""
 
     def loss_of_one(values: Tensor, label: Tensor) -> Tensor:
-        return loss(layer(values[None]), label[None])
+        return loss(values[None], label[None])
 
-    second = vmap(jacrev(grad(loss_of_one)), chunk_size=50)(entering.detach(), labels)
-    bend = second.diagonal(dim1=1, dim2=2).clamp(min=0) / len(images)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    found = torch.autograd.grad(entering, weights, bend)
-    return dict(zip(weights, found, strict=True))
+    found = vmap(jacrev(grad(loss_of_one)), chunk_size=50)(logits, labels)
+    return found.diagonal(dim1=1, dim2=2).clamp(min=0)
 
 
 def _is_leaf(layer: nn.Module) -> bool:
