@@ -6,7 +6,7 @@ import socket
 
 import torch
 
-from convatlas.train.distributed import joined
+from convatlas.train.joining import joined
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["convatlas.train.run", "pytest"])

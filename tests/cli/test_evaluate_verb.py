@@ -284,7 +284,7 @@ class TestReadings:
         (["resnet9_cifar", "--weights", "gone.pth"], "1 --weights, and names of networks: none"),
         (["RUN", "--precision", "int8"], "int8"),
         (["RUN", "--out", "RUN"], "--out"),
-        (["RUN", "--device", "abacus"], "can't run on the device 'abacus'"),
+        (["RUN", "--device", "abacus"], "no device named 'abacus'; there are: auto, cpu, cuda"),
     ],
 )
 def test_options_that_dont_fit_say_so_in_one_line(

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import convatlas as ca
-import convatlas.train.loop as loop
+import convatlas.train.step as step
 from convatlas.cli import main, train_progress
 from convatlas.train.events import Download, EpochDone, StepDone
 
@@ -182,14 +182,14 @@ def test_a_signal_keeps_the_state_and_tells_how_to_go_on(
     number, exit_code, call, source, tmp_path, monkeypatch
 ):
     assert call(*words(source, tmp_path / "undisturbed"))[0] == 0
-    take_step = loop.take_step
+    take_step = step.take_step
 
     def take_step_and_signal(state, *arguments):
         take_step(state, *arguments)
         if state.step == 4:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(loop, "take_step", take_step_and_signal)
+    monkeypatch.setattr(step, "take_step", take_step_and_signal)
     out = tmp_path / "my run"
     code, stdout, stderr = call(*words(source, out))
     assert (code, stdout) == (exit_code, "")
@@ -207,7 +207,7 @@ def test_the_second_interrupt_ends_it_at_once(call, source, tmp_path, monkeypatc
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop, "take_step", take_step)
+    monkeypatch.setattr(step, "take_step", take_step)
     code, _, stderr = call(*words(source, tmp_path / "run"))
     assert code == 130
     assert "Traceback" not in stderr

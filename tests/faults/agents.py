@@ -14,7 +14,7 @@ import torch.distributed as dist
 from faulty_runs import CONTEXT
 
 from convatlas.errors import UserError
-from convatlas.train.distributed import joined
+from convatlas.train.joining import joined
 from convatlas.train.options import RunOptions
 from convatlas.train.run import start_run
 from rank_processes import environment, free_port

@@ -42,11 +42,11 @@ def limit_memory(spare):
     """Let this process have no more than `spare` megabytes once the first step begins."""
     import torch
 
-    from convatlas.train import loop
+    from convatlas.train import step
 
     # oneDNN does not always survive it: some of its allocations are not checked
     torch.backends.mkldnn.set_flags(False)
-    take_step = loop.take_step
+    take_step = step.take_step
 
     def limited(*arguments):
         size = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
@@ -55,4 +55,4 @@ def limit_memory(spare):
         take_step(*arguments)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
-    loop.take_step = limited
+    step.take_step = limited

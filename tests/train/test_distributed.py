@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch import nn
 
 from convatlas.errors import FileError, InputError
-from convatlas.train.distributed import ALONE, FailedElsewhereError, LostError, Ranks, joined
+from convatlas.train.distributed import ALONE, FailedElsewhereError, LostError, Ranks
+from convatlas.train.joining import joined
 from rank_processes import CONTEXT, environment, free_port, in_ranks
 
 

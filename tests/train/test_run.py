@@ -17,10 +17,10 @@ from convatlas.errors import FileError, InputError
 from convatlas.evaluate.evaluation import evaluate
 from convatlas.train.checkpoint import Checkpoints, CheckpointWarning
 from convatlas.train.events import Download, EpochDone, Notice
-from convatlas.train.loop import DivergedError
 from convatlas.train.options import RunOptions
 from convatlas.train.run import start_run
 from convatlas.train.signals import StoppedError
+from convatlas.train.step import DivergedError
 
 NET = "lenet5_modern"
 CHANGES = {"batch_size": 16}  # four steps an epoch
@@ -145,6 +145,10 @@ class Counted:
     def image(self, i):
         self.reads[i] += 1
         return self.split.image(i)
+
+    def view(self, i):
+        self.reads[i] += 1
+        return self.split.view(i)
 
 
 def test_the_test_images_are_read_once(pictures, tmp_path, monkeypatch):

@@ -113,6 +113,17 @@ class TestPasses:
         with pytest.raises(MemoryShortError, match="step 1 although one image at a time"):
             stepped(make_model(FailsAbove(0)))
 
+    def test_where_batch_norm_learns_two_are_the_least(self):
+        with pytest.raises(MemoryShortError, match=r"step 1 although two images .* batch norm can"):
+            stepped(make_model(nn.BatchNorm2d(3), FailsAbove(1)))
+        frozen = make_model(nn.BatchNorm2d(3).eval(), wall := FailsAbove(1))
+        stepped(frozen)
+        assert wall.sizes[-1] == 1
+
+    def test_one_at_a_time_is_done_where_it_is_asked_for(self):
+        stepped(make_model(nn.BatchNorm2d(3), wall := FailsAbove(1)), micro_batch=1)
+        assert wall.sizes == [1] * 7
+
     def test_other_errors_are_not_about_memory(self):
         with pytest.raises(RuntimeError, match="boom"):
             stepped(make_model(Raises("boom")))

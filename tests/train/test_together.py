@@ -14,6 +14,7 @@ from convatlas.recipe import SGD, Adam, Mixup, Recipe
 from convatlas.schedules import Cosine
 from convatlas.train.distributed import ALONE
 from convatlas.train.loop import Data, fit
+from convatlas.train.losses import CrossEntropy
 from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.state import State
 from convatlas.train.tasks import Classification
@@ -113,3 +114,29 @@ def test_a_run_is_reproducible_with_mixing_and_norms_of_their_own():
     assert first[0] == second[0]
     for key, value in first[1].items():
         np.testing.assert_array_equal(value, second[1][key], err_msg=key)
+
+
+def learn_with_one_bad_step(ranks):
+    """Learn with a loss that is not finite in the second step of the last process alone."""
+    loss, calls = CrossEntropy.__call__, [0]
+
+    def poisoned(self, logits, targets, weights=None):
+        calls[0] += logits.requires_grad
+        bad = logits.requires_grad and calls[0] == 2 and ranks.rank == ranks.size - 1
+        return loss(self, logits, targets, weights) * (float("nan") if bad else 1.0)
+
+    CrossEntropy.__call__ = poisoned
+    try:
+        return learn(ranks, "lenet5_modern", CALM, RunOptions(skip_bad_steps=1))
+    finally:
+        CrossEntropy.__call__ = loss
+
+
+def test_all_leave_out_what_one_can_not_learn_from():
+    curves, weights = learn_with_one_bad_step(ALONE)
+    assert curves[0]["skipped_steps"] == 1
+    for found, values in in_ranks(2, learn_with_one_bad_step):
+        assert found[0]["skipped_steps"] == 1
+        assert found[0]["train_loss"] == pytest.approx(curves[0]["train_loss"], rel=1e-5)
+        for key, value in weights.items():
+            np.testing.assert_allclose(values[key], value, rtol=0, atol=1e-5, err_msg=key)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convatlas.cli.model_options import (
+    chosen,
+    device_option,
     one_source,
     protocol_option,
     scales_option,
@@ -45,7 +47,7 @@ SPARSE_CLASSES = 200  # above that JSON lists only the cells of the confusion ma
 @click.option(
     "--precision", type=click.Choice(["float32", "bf16"]), default="float32", show_default=True
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+@device_option
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
 @click.option(
     "--batch-size",
@@ -128,6 +130,7 @@ def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
 
     one_source(how["weights"], how["weights_from"])
     protocol = find_protocol(how["protocol"], how["scales"])
+    device = chosen(how["device"])
     members = [
         Predictor.load(
             model,
@@ -135,7 +138,7 @@ def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
             how["weights_from"] if weights else None,
             protocol=protocol,
             precision=how["precision"],
-            device=how["device"],
+            device=device,
         )
         for model, weights in pair_weights(models, how["weights"])
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convatlas.cli.model_options import chosen
 from convatlas.cli.options import tell_left_out
 from convatlas.cli.readings import noted
 from convatlas.errors import InputError, unknown
@@ -34,7 +35,7 @@ def evaluate_masks(
         split: Of the source.
         root: What its path is relative to.
         as_json: Print all that was measured.
-        how: The other options of the verb, of which masks know the protocol and
+        how: The other options of the verb, of which masks know the protocol, the device and
             how much may be bad.
 
     Raises:
@@ -51,7 +52,7 @@ def evaluate_masks(
     tiling = Tiling(turns=_turns(how))
     if len(models) > 1:
         raise InputError(f"images and masks test one network at a time; got {len(models)}")
-    predictor = Predictor.load(models[0])
+    predictor = Predictor.load(models[0], device=chosen(how["device"]))
     source = open_segmentation(source_text, root=root)
     images = TolerantPairs(getattr(source, split), how["max_bad"], split, tell_left_out)
     _check_classes(predictor, source.card.classes, source_text)

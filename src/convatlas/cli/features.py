@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convatlas.cli.model_options import chosen, device_option
 from convatlas.cli.options import max_bad_option
 from convatlas.cli.readings import noted
 from convatlas.errors import InputError
@@ -38,6 +39,7 @@ SPLITS = ("train", "val", "test")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)
+@device_option
 @max_bad_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -51,6 +53,7 @@ def command(
     root: Path | None,
     batch_size: int,
     workers: int,
+    device: str,
     max_bad: float,
     as_json: bool,
 ) -> None:
@@ -72,7 +75,7 @@ def command(
         raise InputError("nothing to do: give --out FILE.npz, --probe, or both")
     if out is not None:
         check_npz(out)
-    predictor = Predictor.load(model)
+    predictor = Predictor.load(model, device=chosen(device))
     source = tolerant(open_source(source_text, root=root), max_bad, _tell)
 
     def of(name: str) -> "Descriptors":

@@ -44,6 +44,24 @@ scales_option = click.option(
     help="Shorter sides for dense, multiscale and 144crop, such as 256,384,512.",
 )
 
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where to compute: cpu, cuda, cuda:1, mps, or auto: a CUDA card where there is one.",
+)
+
+
+def chosen(device: str) -> str:
+    """Give the device that a network goes to, and say so if it was not asked for."""
+    from convatlas.evaluate.devices import device_words, find_device
+
+    found = find_device(device)
+    if device == "auto" and found.type != "cpu":
+        click.echo(f"computing on {device_words(found)}", err=True)
+    return str(found)
+
 
 def one_source(names: tuple[Path, ...], source: str | None) -> None:
     """Refuse a library without weights that it may have written."""

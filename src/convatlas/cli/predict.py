@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from convatlas.cli.model_options import (
+    chosen,
+    device_option,
     one_source,
     protocol_option,
     scales_option,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @scales_option
 @weights_option
 @weights_from_option
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the probabilities as JSON.")
 def command(
     paths: tuple[Path, ...],
@@ -38,6 +41,7 @@ def command(
     scales: tuple[int, ...] | None,
     weights: tuple[Path, ...],
     weights_from: str | None,
+    device: str,
     as_json: bool,
 ) -> None:
     """Name what is in images, with probabilities.
@@ -61,11 +65,10 @@ def command(
     from convatlas.serve.predictor import Ensemble, Predictor
     from convatlas.weights.opening import pair_weights
 
-    shown = find_protocol(protocol, scales)
-    pairs = pair_weights(models, weights)
+    shown, place = find_protocol(protocol, scales), chosen(device)
     members = [
-        Predictor.load(model, file, weights_from if file else None, protocol=shown)
-        for model, file in pairs
+        Predictor.load(model, file, weights_from if file else None, protocol=shown, device=place)
+        for model, file in pair_weights(models, weights)
     ]
     ensemble = Ensemble(members)
     answers: dict[Path, list[Guess]] = {}

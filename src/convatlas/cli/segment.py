@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convatlas.cli.model_options import chosen, device_option
 from convatlas.errors import FileError, InputError
 
 if TYPE_CHECKING:
@@ -37,9 +38,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="8: average over the quarter turns of each tile and of its mirror image.",
 )
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def command(
-    model: Path, images: tuple[Path, ...], out: Path, tile: int | None, turns: str, as_json: bool
+    model: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    tile: int | None,
+    turns: str,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Write a mask and an overlay of each IMAGE, in its own size.
 
@@ -53,7 +61,7 @@ def command(
     from convatlas.evaluate.tiling import Tiling
     from convatlas.serve.predictor import Predictor
 
-    predictor, tiling = Predictor.load(model), Tiling(tile, int(turns))
+    predictor, tiling = Predictor.load(model, device=chosen(device)), Tiling(tile, int(turns))
     _check_names(images)
     found: list[dict[str, Any]] = []
     errors: list[FileError] = []

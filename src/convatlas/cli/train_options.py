@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convatlas.cli.model_options import device_option
 from convatlas.cli.options import max_bad_option
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _COMPUTING = (
         metavar="SECONDS",
         help="Keep the state this often within an epoch; after an epoch it always is kept.",
     ),
+    device_option,
     click.option(
         "--precision",
         type=click.Choice(["float32", "bf16"]),
@@ -42,6 +44,15 @@ _COMPUTING = (
         type=click.IntRange(min=1),
         metavar="IMAGES",
         help="Compute at most so many images at once; the batch is gathered from several passes.",
+    ),
+    click.option(
+        "--skip-bad-steps",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Leave out up to N steps whose loss or gradient is not finite; the next one stops "
+        "the run.",
     ),
     max_bad_option,
     click.option("--compile", is_flag=True, help="Let torch.compile build the network."),
@@ -111,8 +122,10 @@ def run_options(given: dict[str, Any], ranks: "Ranks") -> "RunOptions":
     return RunOptions(
         workers=given["workers"],
         checkpoint_every=given["checkpoint_every"],
+        device=given["device"],
         precision=given["precision"],
         micro_batch=given["micro_batch"],
+        skip_bad_steps=given["skip_bad_steps"],
         max_bad=given["max_bad"],
         compile=given["compile"],
         deterministic=given["deterministic"],

@@ -26,8 +26,9 @@ def together() -> Generator[tuple["Ranks", "Progress"]]:
         click.exceptions.Exit: Another process has failed, and the first one says why.
     """
     from convatlas.cli.train_progress import show_progress
-    from convatlas.train.distributed import FailedElsewhereError, joined
+    from convatlas.train.distributed import FailedElsewhereError
     from convatlas.train.events import Notice, ignore
+    from convatlas.train.joining import joined
 
     try:
         with joined() as ranks:

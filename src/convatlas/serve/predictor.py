@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
 from convatlas.evaluate.answers import Answerer, Precision
+from convatlas.evaluate.devices import find_device
 from convatlas.evaluate.protocols import CENTER, ViewProtocol
 from convatlas.weights.opening import open_model
 
@@ -94,13 +95,16 @@ class Predictor:
             source: Which library wrote the weights; None: by the names of the tensors.
             protocol: Which views of an image it is shown.
             precision: See `convatlas.evaluate.answers.Answerer`.
-            device: Where the network runs, as torch calls it: "cpu", "cuda", "cuda:1".
+            device: Where the network runs: "cpu", "cuda", "cuda:1", "auto"; see
+                `convatlas.evaluate.devices.find_device`.
 
         Raises:
+            UnknownNameError: No device is called so.
             InputError: There is no such device here.
         """
+        place = find_device(device)
         network, metadata = open_model(model, weights, source)
-        return cls(_moved(network, device), metadata, protocol, precision)
+        return cls(network.to(place), metadata, protocol, precision)
 
     def prepare(self, image: Image.Image) -> Tensor:
         """Make the network's input of an image: (1, C, H, W), on the network's device."""
@@ -177,14 +181,6 @@ def guesses(answers: Answers, image: Image.Image, top: int = 5) -> list[Guess]:
     probabilities = answers.probabilities(image).tolist()
     order = sorted(range(len(probabilities)), key=lambda label: (-probabilities[label], label))
     return [Guess(i, answers.classes[i], probabilities[i]) for i in order[:top]]
-
-
-def _moved(model: nn.Module, device: str) -> nn.Module:
-    try:
-        return model.to(torch.device(device))
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for one
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"can't run on the device {device!r}: {reason}") from error
 
 
 def _preprocessing(name: str, metadata: dict[str, Any]) -> Preprocessing:

@@ -41,7 +41,7 @@ def begin(
     ranks = options.ranks
     [several_hosts] = ranks.any(ranks.host > 0)
 
-    def enter() -> tuple[bool, str]:
+    def enter() -> tuple[bool, list[str]]:
         if overwrite and several_hosts:
             raise InputError(
                 "on several machines a restart can't be told from a start, and --overwrite would "
@@ -54,7 +54,7 @@ def begin(
             return going_on, changed
         if not overwrite or resume:
             files.check_free()
-        return going_on, ""
+        return going_on, []
 
     going_on, changed = ranks.by_first(enter)
     state = State.fresh(plan.first_network(), plan.recipe, plan.start, options)
@@ -74,8 +74,8 @@ def begin(
             progress(Notice(f"{files.path} holds no checkpoint: starting from the beginning"))
         keep(files, options, state)
         return state
-    if changed:
-        progress(Notice(f"the images have changed and are accepted: {changed}"))
+    for line in changed:
+        progress(Notice(line))
     where = "is finished: nothing to do" if state.finished else f"goes on from step {state.step}"
     progress(Notice(f"the run in {files.path} {where}"))
     return state

@@ -108,7 +108,7 @@ def _parse(path: Path) -> tuple[int, str]:
 
 def _content(path: Path, data: bytes) -> dict[str, Any]:
     try:
-        content = torch.load(io.BytesIO(data), weights_only=True)
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         version = content["format"]
     except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, EOFError) as error:
         raise FileError(

@@ -8,11 +8,11 @@ from torch import nn
 
 from convatlas.train.beginning import keep
 from convatlas.train.folder import RunFiles, read_json, write_json
-from convatlas.train.loop import test_network
 from convatlas.train.options import RunOptions
 from convatlas.train.plan import Plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
+from convatlas.train.validation import test_network
 from convatlas.weights.store import save
 
 _KEPT = ("classes", "preprocessing", "source", "recipe_name", "recipe", "seed")

@@ -29,7 +29,7 @@ _UNFINISHED = tuple(
 )
 _MAY_DIFFER = ("root", "versions")  # where the same images lie, and what is installed
 _DATA = ("images", "manifest")  # how many images there are, and which
-_MICRO_BATCH = "options.micro_batch"
+_MICRO_BATCH, _DEVICE = "options.micro_batch", "options.device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +144,23 @@ class RunFiles:
         except OSError as error:
             raise FileError(f"can't clear {self.path}: {error.strerror or error}") from error
 
-    def check_same(self, config: Mapping[str, Any], accept_data: bool = False) -> str:
+    def check_same(self, config: Mapping[str, Any], accept_data: bool = False) -> list[str]:
         """Refuse to go on with other settings or images than the run was started with.
 
         Args:
-            config: What is asked for now; of fewer images at once it may be, for memory's sake.
+            config: What is asked for now. It may be of fewer images at once, for memory's sake,
+                and of another device.
             accept_data: Let the images differ.
 
         Returns:
-            How the images differ; empty: they do not.
+            What differs and is accepted, one line each.
 
         Raises:
             InputError: Something differs; the message names each.
             FileError: `config.json` can't be read.
         """
         old, new = flat(read_json(self.config)), flat(json.loads(json.dumps(config)))
+        old.setdefault(_DEVICE, "cpu")  # runs of the days when there was no choice
         different = {
             name: f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
             for name in {**old, **new}
@@ -166,6 +168,7 @@ class RunFiles:
         }
         if _is_smaller(new.get(_MICRO_BATCH), old.get(_MICRO_BATCH)):
             different.pop(_MICRO_BATCH, None)
+        device = different.pop(_DEVICE, None)
         of_data = [text for name, text in different.items() if name.partition(".")[0] in _DATA]
         if len(of_data) < len(different):
             raise InputError(
@@ -177,7 +180,12 @@ class RunFiles:
                 f"the images have changed since {self.path} was started: {'; '.join(of_data)}; "
                 "bring back the old ones, go on with --accept-data, or start again with --overwrite"
             )
-        return "; ".join(of_data)
+        accepted = []
+        if of_data:
+            accepted.append(f"the images have changed and are accepted: {'; '.join(of_data)}")
+        if device is not None:
+            accepted.append(f"{device}: another device rounds otherwise")
+        return accepted
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
         """Write a line for each record, and no other.

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -58,7 +59,8 @@ class Learner(nn.Module):
             targets: What `loss` compares the logits with.
             weights: Of each term of the loss, where the task has them.
         """
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        coarse = self.precision == "bf16"
+        with torch.autocast(images.device.type, torch.bfloat16) if coarse else nullcontext():
             if self.sides:
                 model: Any = self.model  # only some networks have this method
                 logits, sides = model.forward_with_sides(images)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,14 +18,15 @@ from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.events import EpochDone, Progress, StepDone, ignore
 from convatlas.train.finetuning import learning_mode
 from convatlas.train.learner import Learner
-from convatlas.train.memory import within_memory
 from convatlas.train.mixing import mixed
 from convatlas.train.options import DEFAULTS, RunOptions
+from convatlas.train.placement import device_of, placed
 from convatlas.train.rates import rate_at
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import Running, State
-from convatlas.train.step import DivergedError, Lesson, step_seed, take_step
-from convatlas.train.tasks import VALIDATION_BATCH, Images, Task
+from convatlas.train.step import DivergedError, Lesson, step_seed, take_step_or_skip
+from convatlas.train.tasks import Images, Task
+from convatlas.train.validation import checked, validate
 
 _MIX = 2  # first word of the seeds of mixing; `convatlas.data.loader` has 0 and 1
 
@@ -115,15 +115,21 @@ def fit(
             lesson = make_lesson(
                 batch, recipe, data, rate=rate, seed=seed, step=state.step, ranks=ranks
             )
-            take_step(state, learner, lesson, task.correct, progress)
+            most = options.skip_bad_steps
+            take_step_or_skip(state, learner, lesson, task.correct, progress, most)
             state.running.seconds = time.perf_counter() - begun
-            progress(_step_done(state, recipe.epochs, steps))
+            if state.running.images:
+                progress(_step_done(state, recipe.epochs, steps))
             stop_if_asked()
             if ranks.any(time.perf_counter() - kept >= options.checkpoint_every)[0]:
                 keep(checked(state, ranks))
                 kept = time.perf_counter()
+        if not state.running.images:
+            raise DivergedError(f"every step of epoch {epoch + 1} was left out")
         rate = rate_at(recipe, ((epoch + 1) * steps - 1) / steps, state.records)
-        metrics = _validate(checked(state, ranks), data, rate, options, ask_between)
+        metrics = validate(
+            checked(state, ranks), data.task, data.val, options, rate=rate, progress=ask_between
+        )
         seconds = time.perf_counter() - begun
         state.records.append(_record(state, metrics, rate, seconds))
         state.running = Running()
@@ -164,7 +170,9 @@ def follow_curvature(state: State, recipe: Recipe, data: Data, *, seed: int, epo
     stream = data.task.batches(data.train, some, seed=seed, epoch=epoch, start=0, workers=0)
     batch = next(iter(stream))
     loss = data.task.make_loss(recipe, data.train)
-    optimizer.follow(curvature(state.model, loss, batch.images, batch.labels))
+    device = device_of(state.model)
+    images, labels = placed(batch.images, device), placed(batch.labels, device)
+    optimizer.follow(curvature(state.model, loss, images, labels))
 
 
 def make_lesson(
@@ -200,64 +208,6 @@ def make_lesson(
     )
 
 
-def checked(state: State, ranks: Ranks = ALONE) -> State:
-    """Give the state back, alike in all processes, if its weights are finite.
-
-    Raises:
-        DivergedError: They are not.
-    """
-    ranks.share_buffers(*state.networks)
-    broken = [
-        name
-        for name, tensor in state.model.state_dict().items()
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
-    ]
-    if broken:
-        raise DivergedError(
-            f"{broken[0]} is no longer finite after step {state.step} (epoch "
-            f"{len(state.records) + 1}); try a lower optimizer.lr"
-        )
-    return state
-
-
-def test_network(
-    state: State, task: Task, split: Any, options: RunOptions, progress: Callable[[int, int], None]
-) -> Any:
-    """Test the network that is kept, in parts as small as those that it learns in."""
-    network = state.result
-    size = VALIDATION_BATCH
-    if state.micro_batch is not None:
-        size = min(size, state.micro_batch)
-
-    def attempt(size: int) -> Any:
-        return task.evaluate(
-            network,
-            split,
-            batch_size=size,
-            workers=options.workers,
-            progress=progress,
-            sharing=options.ranks,
-        )
-
-    return within_memory(attempt, size, lambda _: None, "an evaluation")
-
-
-def _validate(
-    state: State,
-    data: Data,
-    rate: float,
-    options: RunOptions,
-    progress: Callable[[int, int], None],
-) -> dict[str, float]:
-    try:
-        return data.task.metrics(test_network(state, data.task, data.val, options, progress))
-    except InputError as error:  # finite weights may be too large for finite logits
-        raise DivergedError(
-            f"validation after step {state.step} (epoch {len(state.records) + 1}) at a learning "
-            f"rate of {rate:g}: {error}; try a lower optimizer.lr"
-        ) from error
-
-
 def _go_on(*_: int) -> None:
     """Don't stop."""
 
@@ -283,6 +233,7 @@ def _record(state: State, metrics: dict[str, float], rate: float, seconds: float
         "train_loss": running.loss / running.images,
         "train_accuracy": running.accuracy,
         **metrics,
+        **({"skipped_steps": running.skipped} if running.skipped else {}),
         "lr": rate,
         "seconds": round(seconds, 3),
         "images_per_second": round(running.images / running.seconds, 1),

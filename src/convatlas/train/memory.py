@@ -26,7 +26,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def within_memory(
-    attempt: Callable[[int], T], size: int, smaller: Callable[[int], None], what: str
+    attempt: Callable[[int], T],
+    size: int,
+    smaller: Callable[[int], None],
+    what: str,
+    least: int = 1,
 ) -> T:
     """Call `attempt(size)`, and again with half the size each time that memory runs out.
 
@@ -35,9 +39,10 @@ def within_memory(
         size: Where to start.
         smaller: Told of each new size before it is tried.
         what: What needs the memory, for the message.
+        least: Images that the work can be done with: 2 where a batch norm learns.
 
     Raises:
-        MemoryShortError: It runs out with one image too.
+        MemoryShortError: It runs out with so few images too.
     """
     while True:
         try:
@@ -45,14 +50,16 @@ def within_memory(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            if size == 1:
+            if size <= least:
+                few = "one image at a time was" if least == 1 else "two images at a time were"
+                norm = "" if least == 1 else ", and batch norm can't learn from fewer"
                 raise MemoryShortError(
-                    f"memory ran out in {what} although one image at a time was computed: free "
-                    "some, or take smaller images or another network"
+                    f"memory ran out in {what} although {few} computed{norm}: free some, or take "
+                    "smaller images or another network"
                 ) from error
         # the error is gone here, and with its traceback what the attempt had allocated
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        size = -(-size // 2)
+        size = max(least, -(-size // 2))
         smaller(size)

@@ -7,17 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from convatlas.analysis.report import analyze
 from convatlas.catalog import build_meta
 from convatlas.data.tolerant import tolerant
 from convatlas.errors import FileError
+from convatlas.evaluate.devices import device_words
 from convatlas.train.bad_images import BadImages, SharedBadImages
 from convatlas.train.beginning import begin, keep
 from convatlas.train.determinism import deterministic_algorithms
 from convatlas.train.distributed import FailedElsewhereError, Ranks
-from convatlas.train.events import Download, Progress, ignore
+from convatlas.train.events import Download, Notice, Progress, ignore
 from convatlas.train.finetuning import FRESH, Start
 from convatlas.train.finishing import finish, keep_best
 from convatlas.train.folder import RunFiles, read_json, write_json
@@ -25,6 +24,7 @@ from convatlas.train.lock import locked
 from convatlas.train.loop import Data, fit
 from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.passes import check_passes
+from convatlas.train.placement import computing_on
 from convatlas.train.plan import Plan, make_plan
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
@@ -145,14 +145,16 @@ def start_run(
             download=tell_of_download,
         )
     )
+    place = options.place
+    if place is not None and place.type != "cpu":
+        progress(Notice(f"computing on {device_words(place)}"))
     macs = _macs_of_step(plan) / ranks.size
     config = plan.to_config() | {"options": options.to_config(threads_of(macs))}
     ranks.check_alike({key: value for key, value in config.items() if key != "root"})
     check_passes(plan, options)
     files = RunFiles(Path(out))
-    # the caller's own chance goes on as if nothing was
     with (
-        torch.random.fork_rng(devices=()),
+        computing_on(place),
         threads_for(macs),
         deterministic_algorithms(options.deterministic),
         ranks.entered_by_first(locked(files.path)),

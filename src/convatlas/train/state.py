@@ -33,6 +33,7 @@ class Running:
         right: Answers that were right.
         counted: Answers in all: one for each image, or for each pixel.
         seconds: Time spent on them.
+        skipped: Steps left out because something was not finite.
     """
 
     loss: float = 0.0
@@ -40,6 +41,7 @@ class Running:
     right: int = 0
     counted: int = 0
     seconds: float = 0.0
+    skipped: int = 0
 
     def add(self, loss: float, images: int, right: int, counted: int) -> None:
         """Count a step whose mean loss over `images` is `loss`."""
@@ -92,8 +94,9 @@ class State:
     ) -> "State":
         """Give the state before the first step of a recipe.
 
-        The weights are laid out channels last, in which convolutions are a third faster, unless
-        they are spread over processes; the values stay.
+        The network is brought to the device of the options, if they name one. The weights are laid
+        out channels last, in which convolutions are a third faster, unless they are spread over
+        processes; the values stay.
 
         Raises:
             UnknownNameError: A layer to freeze that is not there.
@@ -105,6 +108,8 @@ class State:
         if options.sync_norm and several:
             model = sync_norms(model)
         frozen = freeze(model, start.freeze)
+        if options.place is not None:
+            model = model.to(options.place)
         bones = None
         if not (options.shard and several):
             # torch's own overloads leave this form of `to` out
@@ -132,6 +137,11 @@ class State:
     def networks(self) -> list[nn.Module]:
         """The network that learns, and its average where there is one."""
         return [self.model] if self.average is None else [self.model, self.average.model]
+
+    @property
+    def skipped(self) -> int:
+        """Steps left out since the start."""
+        return self.running.skipped + sum(r.get("skipped_steps", 0) for r in self.records)
 
     @property
     def epoch_begun(self) -> int:

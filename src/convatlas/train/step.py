@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.data.loader import Batch
@@ -16,6 +17,7 @@ from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.events import Notice, Progress, ignore
 from convatlas.train.memory import MemoryShortError, is_out_of_memory, within_memory
 from convatlas.train.optimizers import set_rate
+from convatlas.train.placement import device_of, placed
 from convatlas.train.sharding import gathered_tensor
 from convatlas.train.state import State
 
@@ -25,11 +27,12 @@ class DivergedError(UserError, ArithmeticError):
 
     Attributes:
         images: Names of the images it could not learn from; empty: it was seen after a step.
+        what: What was not finite, where and with which images.
     """
 
-    def __init__(self, message: str, images: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.images = tuple(images)
+    def __init__(self, what: str, images: Sequence[str] = (), after: str = "") -> None:
+        super().__init__(f"{what}{after}; try a lower optimizer.lr")
+        self.what, self.images = what, tuple(images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,9 @@ def take_step(
 
     Raises:
         DivergedError: The loss or a gradient is not finite; network and step are as they were.
-        MemoryShortError: One image at a time is too much for the memory; with several processes,
-            the first time that it runs out, for the others can't know.
+        MemoryShortError: One image at a time is too much for the memory, or two where batch norms
+            learn; with several processes, the first time that it runs out, for the others can't
+            know.
     """
     ranks, counts = lesson.ranks, lesson.ranks.counts(len(lesson.batch.labels))
     images, most = sum(counts), max(counts)
@@ -102,7 +106,8 @@ def take_step(
         )
 
     size = most if state.micro_batch is None else min(most, state.micro_batch)
-    own = within_memory(attempt, size, smaller, f"step {state.step + 1}")
+    least = min(size, 2) if _normalises(state.model) else 1
+    own = within_memory(attempt, size, smaller, f"step {state.step + 1}", least)
     loss, right, counted = ranks.sums(*own)
     norm = gradient_norm(state.optimizer)
     if not math.isfinite(loss) or not math.isfinite(norm):
@@ -111,6 +116,36 @@ def take_step(
     clip(state.optimizer, norm, lesson.clip_norm)
     _move(state, lesson.rate, lesson.filter_limit)
     state.running.add(loss, images, int(right), int(counted))
+
+
+def take_step_or_skip(
+    state: State,
+    learner: nn.Module,
+    lesson: Lesson,
+    correct: Correct,
+    progress: Progress = ignore,
+    most: int = 0,
+) -> None:
+    """Do as `take_step`, but leave out up to `most` steps of a run whose loss is not finite.
+
+    All processes leave out the same ones.
+
+    Raises:
+        DivergedError: More of them are not finite.
+        MemoryShortError: As `take_step` does.
+    """
+    try:
+        take_step(state, learner, lesson, correct, progress)
+    except DivergedError as error:
+        if not most:
+            raise
+        done = state.skipped
+        if done == most:
+            after = f", after {most} {'steps' if most > 1 else 'step'} left out"
+            raise DivergedError(error.what, error.images, after) from error
+        state.step += 1
+        state.running.skipped += 1
+        progress(Notice(f"left out, {done + 1} of at most {most}: {error.what}"))
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
@@ -153,8 +188,7 @@ def _diverged(
     names = _names(lesson, blamed)
     return DivergedError(
         f"{found} became {value} in step {state.step + 1} (epoch {len(state.records) + 1}) at a "
-        f"learning rate of {lesson.rate:g}, with the images {first_few(names, 5)}; "
-        "try a lower optimizer.lr",
+        f"learning rate of {lesson.rate:g}, with the images {first_few(names, 5)}",
         names,
     )
 
@@ -177,22 +211,28 @@ def _accumulate(
     Returns:
         This process's share of the mean loss over the images of all; its right answers, and all.
     """
-    batch, processes = lesson.batch, len(counts)
+    batch, processes, device = lesson.batch, len(counts), device_of(learner)
     total, right, counted = 0.0, 0, 0
     for start in range(0, max(counts), size):
         part = slice(start, start + size)
-        weights = None if batch.weights is None else batch.weights[part]
-        pixels = batch.images[part].contiguous(memory_format=torch.channels_last)
+        weights = None if batch.weights is None else placed(batch.weights[part], device)
+        targets, labels = (placed(t[part], device) for t in (lesson.targets, batch.labels))
+        pixels = placed(batch.images[part].contiguous(memory_format=torch.channels_last), device)
         share = len(pixels) / sum(counts)
         with _gathering(learner, last=start + size >= max(counts)):
-            loss, logits = learner(pixels, lesson.targets[part], weights)
+            loss, logits = learner(pixels, targets, weights)
             # torch gives each process the mean of the gradients of all
             (loss * share * processes).backward()
         if len(pixels):  # the mean over no images is not a number
             total += loss.item() * share
-        some = correct(logits.detach(), batch.labels[part])
+        some = correct(logits.detach(), labels)
         right, counted = right + some[0], counted + some[1]
     return [total, right, counted]
+
+
+def _normalises(model: nn.Module) -> bool:
+    """Say whether batch norms learn, which have no variance where they see one value."""
+    return any(isinstance(m, _BatchNorm) and m.training for m in model.modules())
 
 
 def _gathering(learner: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:
