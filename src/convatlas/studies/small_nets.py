@@ -13,7 +13,7 @@ from convatlas.architectures.nin import MlpConv
 from convatlas.architectures.vgg import Block, Conv, VGGSpec, make_stages
 from convatlas.catalog import build
 from convatlas.layers import LocalResponseNorm, draw_layers, he_fan_in_, make_chain
-from convatlas.recipe import SGD, Recipe
+from convatlas.recipe import SGD, Optimizer, Recipe
 from convatlas.schedules import Cosine, Warmup
 from convatlas.studies.images import Subset
 from convatlas.studies.lab import Lab, Trained, training_case
@@ -22,6 +22,7 @@ from convatlas.studies.study import Case
 CLASSES, CHANNELS = 10, 3
 SIDE = 16  # pixels, half of CIFAR-10's
 WHERE = "our own: the paper's optimizer, for minutes"
+_MOMENTUM = SGD(0.02, momentum=0.9, weight_decay=5e-4)
 # the CIFAR-10 network of AlexNet's sections 3.1 and 3.3 has four layers too, but the paper prints
 # no sizes; 15, 7 and 3 pixels a side are odd, so that poolings of 3x3 and of 2x2 give equal maps
 FOUR_LAYERS = {
@@ -33,7 +34,7 @@ VGG_BLOCKS = ((Conv(3, 24),), (Conv(3, 48),), (Conv(3, 64),))
 VGG_UNITS = 128  # of fc6
 
 
-def _he(*inputs: int) -> tuple[float, float, float]:
+def he_stds(*inputs: int) -> tuple[float, float, float]:
     """Give the deviations of He et al. 2015 for layers whose units have so many inputs.
 
     The authors' 0.05 suits their widths: in thin layers the signal would die out.
@@ -43,22 +44,18 @@ def _he(*inputs: int) -> tuple[float, float, float]:
 
 
 NIN_ROWS = (
-    MlpConv(24, 5, (24, 16), padding=2, std=_he(75, 24, 24)),  # 16 x 16, pooled to 8 x 8
-    MlpConv(32, 5, (32, 24), padding=2, std=_he(400, 32, 32)),  # 8 x 8, to 4 x 4
-    MlpConv(48, 3, (32, None), padding=1, std=_he(216, 48, 32)),  # 4 x 4
+    MlpConv(24, 5, (24, 16), padding=2, std=he_stds(75, 24, 24)),  # 16 x 16, pooled to 8 x 8
+    MlpConv(32, 5, (32, 24), padding=2, std=he_stds(400, 32, 32)),  # 8 x 8, to 4 x 4
+    MlpConv(48, 3, (32, None), padding=1, std=he_stds(216, 48, 32)),  # 4 x 4
 )
 
 
-def small_recipe(epochs: int, lr: float = 0.02, **changes: Any) -> Recipe:
-    """Give steps of 32 images with momentum; the rate rises for an epoch, then falls."""
-    return Recipe(
-        where=WHERE,
-        batch_size=32,
-        epochs=epochs,
-        optimizer=SGD(lr, momentum=0.9, weight_decay=5e-4),
-        schedule=Warmup(1, Cosine(epochs - 1)),
-        **changes,
-    )
+def small_recipe(
+    epochs: int, optimizer: Optimizer = _MOMENTUM, *, where: str = WHERE, **changes: Any
+) -> Recipe:
+    """Give steps of 32 images; the rate rises for an epoch, then falls by a cosine."""
+    schedule = Warmup(1, Cosine(epochs - 1))
+    return Recipe(where, 32, epochs, optimizer, schedule, **changes)
 
 
 def small_images(each: int, side: int = SIDE) -> Subset:
