@@ -20,6 +20,7 @@ from convatlas.studies.checks import at_least, exactly, no_worse
 from convatlas.studies.lab import Lab, Trained, training_case
 from convatlas.studies.small_nets import (
     CLASSES,
+    NORMED,
     imagenet_case,
     small_images,
     small_recipe,
@@ -44,7 +45,7 @@ def cases(scale: Scale) -> list[Case]:
         training_case(
             name,
             partial(build, network, CLASSES, rows=ROWS),
-            small_recipe(EPOCHS, 0.05),
+            small_recipe(EPOCHS, NORMED),
             small_images(EACH, SIDE),
             also=block_ratios,
         )

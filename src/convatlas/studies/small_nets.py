@@ -23,6 +23,7 @@ CLASSES, CHANNELS = 10, 3
 SIDE = 16  # pixels, half of CIFAR-10's
 WHERE = "our own: the paper's optimizer, for minutes"
 _MOMENTUM = SGD(0.02, momentum=0.9, weight_decay=5e-4)
+NORMED = SGD(0.05, momentum=0.9, weight_decay=5e-4)  # of networks with batch norm
 # the CIFAR-10 network of AlexNet's sections 3.1 and 3.3 has four layers too, but the paper prints
 # no sizes; 15, 7 and 3 pixels a side are odd, so that poolings of 3x3 and of 2x2 give equal maps
 FOUR_LAYERS = {
