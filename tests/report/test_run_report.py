@@ -12,6 +12,7 @@ from PIL import Image
 
 from convatlas.errors import FileError
 from convatlas.evaluate.readings import note_reading
+from convatlas.report.later_readings import renew_readings
 from convatlas.report.run_report import write_report
 from convatlas.report.words import duration, percent, probability, short
 
@@ -64,7 +65,35 @@ def test_readings_of_the_test_images_are_told(
     shutil.copytree(finished_run, tmp_path / "run")
     note_reading(tmp_path / "run", {"protocol": "center"})
     again = Page(write_report(tmp_path / "run"))
-    assert "The test images were read 2 times up to this report" in again.text
+    assert "The test images were read 2 times so far" in again.text
+
+
+def test_a_report_is_renewed_without_another_reading(
+    page: Page, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    renew_readings(folder)
+    assert not (folder / "report.html").exists()
+    before = write_report(folder).read_text(encoding="utf-8")
+    monkeypatch.setattr("convatlas.report.run_report.open_source", None)
+    renew_readings(folder)
+    assert (folder / "report.html").read_text(encoding="utf-8") == before
+    note_reading(
+        folder,
+        {"protocol": "10crop", "together_with": 2, "top1_accuracy": 0.9, "when": "2026-01-02T"},
+    )
+    note_reading(folder, {"probe": "<b>", "top1_accuracy": 1.0, "when": "2026-01-03T"})
+    renew_readings(folder)
+    again = (folder / "report.html").read_text(encoding="utf-8")
+    assert "The test images were read 3 times so far" in again
+    assert (
+        "<li>2026-01-02: accuracy 90.00\N{NO-BREAK SPACE}%, protocol 10crop, with 2 more" in again
+    )
+    assert "a linear probe on &lt;b&gt;" in again
+    assert re.sub(r"<!-- later readings -->.*?<!-- end", "<!-- end", again, flags=re.DOTALL) == (
+        before.replace("<!-- later readings -->", "")
+    )
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from convatlas.data.sources import open_source
 from convatlas.errors import FileError, UserError
 from convatlas.evaluate.evaluation import Prediction
 from convatlas.evaluate.metrics import wilson_interval
-from convatlas.evaluate.readings import count_readings
 from convatlas.files import write_text
+from convatlas.report.later_readings import REPORT, readings_part
 from convatlas.report.page import chart_of, page_context, page_environment
 from convatlas.report.pictures import Shown, colour_ramp, explain, show
 from convatlas.report.run_folder import SEGMENTATION, RunFolder, read_run
@@ -20,7 +20,6 @@ from convatlas.report.segmentation_page import segmentation_context
 from convatlas.report.tables import class_rows, confusion_cells, frequent_confusions
 from convatlas.weights.store import load
 
-FILE_NAME = "report.html"
 MATRIX_CLASSES = 20  # above that the matrix gives way to a list of the most frequent confusions
 EXPLAINED_RIGHT, EXPLAINED_WRONG = 8, 6  # images that get their heat maps
 
@@ -51,9 +50,10 @@ def write_report(folder: str | Path) -> Path:
         template, context = "segmentation.html.jinja", segmentation_context(run, model)
     else:
         template, context = "run.html.jinja", _context(run, model)
+    context |= {"later_readings": readings_part(run.path)}
     page = page_environment().get_template(template).render(page_context(run, model) | context)
-    write_text(run.path / FILE_NAME, page)
-    return run.path / FILE_NAME
+    write_text(run.path / REPORT, page)
+    return run.path / REPORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,6 @@ def _context(run: RunFolder, model: nn.Module) -> dict[str, Any]:
         "interval": interval,
         "axis_start": start,
         "scale": lambda fraction: round(100 * (fraction - start) / (1 - start), 1),
-        "reads": count_readings(run.path),
         "digits": 1 if test["count"] < 2000 else 2,
         "charts": _charts(run),
         "small": len(run.classes) <= MATRIX_CLASSES,
