@@ -181,8 +181,8 @@ def main() -> None:
     print(f"difference of test images: {error}")
     for row in starved:
         print(f"{row['network']}: waits {row['waited_share']:.1%} of its time")
-    versions = {"torchvision": importlib.import_module("torchvision").__version__}
-    versions |= {name: version for name, version in jpeg.decoders().items() if version}
+    peer = importlib.import_module("torchvision").__version__
+    versions = {"torchvision": peer, "simplejpeg": jpeg.decoders()["simplejpeg"]}
     sizes = [(split.folder / file).stat().st_size for file in files]
     images = {"count": len(files), "mean_bytes": round(float(np.mean(sizes)))}
     found = {"races": rows, "difference": error, "waiting": starved}
