@@ -131,7 +131,7 @@ def test_a_terminal_gets_a_bar(call, source, tmp_path, monkeypatch):
     code, stdout, stderr = call(*words(source, tmp_path / "run", "--resume", "--json"))
     assert code == 0
     assert json.loads(stdout)["state"] == "finished"
-    assert "holds no checkpoint: starting from the beginning" in stderr
+    assert "holds no run yet: starting from the beginning" in stderr
     assert "\x1b[" in stderr
     assert re.search(r"epoch 2/2.*loss \d\.\d{3}  train \d+\.\d%  val \d+\.\d%", stderr)
 

@@ -228,7 +228,7 @@ class TestResuming:
     def test_without_a_checkpoint_it_starts_afresh(self, undisturbed, pictures, tmp_path):
         events = []
         run(pictures, tmp_path / "new", resume=True, progress=events.append)
-        assert "holds no checkpoint: starting from the beginning" in events[0].text
+        assert "holds no run yet: starting from the beginning" in events[0].text
         assert digest(tmp_path / "new") == digest(undisturbed)
 
     def test_a_damaged_checkpoint_gives_way_to_the_older(self, undisturbed, pictures, tmp_path):

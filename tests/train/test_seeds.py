@@ -26,6 +26,8 @@ def test_several_seeds_share_a_folder(pictures, tmp_path):
     spread = told["test_top1_accuracy"]
     assert spread["mean"] == pytest.approx(sum(accuracies) / 3)
     assert spread["std"] == pytest.approx(statistics.stdev(accuracies))
+    half = 4.302653 * spread["std"] / 3**0.5  # Student's t of two degrees of freedom
+    assert spread["interval"] == pytest.approx([spread["mean"] - half, spread["mean"] + half])
     assert (spread["min"], spread["max"]) == (min(accuracies), max(accuracies))
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert notices == [f"seed {i}: run {i + 1} of 3" for i in range(3)]
@@ -35,7 +37,8 @@ def test_one_seed_is_a_plain_run(pictures, tmp_path):
     result = start_runs("lenet5_modern", pictures, out=tmp_path, seeds=[4], **OPTIONS)
     assert result.complete
     assert not (tmp_path / "seeds.json").exists()
-    assert result.to_dict()["test_top1_accuracy"]["std"] == 0.0
+    told = result.to_dict()["test_top1_accuracy"]
+    assert (told["std"], told["interval"]) == (0.0, None)
 
 
 def test_a_stop_ends_them_all_and_they_go_on(pictures, tmp_path):

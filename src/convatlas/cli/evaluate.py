@@ -124,13 +124,14 @@ def _beside(out: Path | None) -> "contextlib.AbstractContextManager[Path | None]
 
 
 def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
+    from convatlas.cli.progress import show_downloads
     from convatlas.evaluate.protocols import find_protocol
     from convatlas.serve.predictor import Ensemble, Predictor
     from convatlas.weights.opening import pair_weights
 
     one_source(how["weights"], how["weights_from"])
     protocol = find_protocol(how["protocol"], how["scales"])
-    device = chosen(how["device"])
+    device, progress = chosen(how["device"]), show_downloads()
     members = [
         Predictor.load(
             model,
@@ -139,6 +140,7 @@ def _opened(models: tuple[str, ...], how: dict[str, Any]) -> "list[Predictor]":
             protocol=protocol,
             precision=how["precision"],
             device=device,
+            progress=progress,
         )
         for model, weights in pair_weights(models, how["weights"])
     ]

@@ -60,14 +60,17 @@ def command(
             raise click.UsageError(f"no {what} among: {' '.join(map(str, paths))}{gone}")
     one_source(weights, weights_from)
 
+    from convatlas.cli.progress import show_downloads
     from convatlas.data.images import read_image
     from convatlas.evaluate.protocols import find_protocol
     from convatlas.serve.predictor import Ensemble, Predictor
     from convatlas.weights.opening import pair_weights
 
-    shown, place = find_protocol(protocol, scales), chosen(device)
+    shown, place, told = find_protocol(protocol, scales), chosen(device), show_downloads()
     members = [
-        Predictor.load(model, file, weights_from if file else None, protocol=shown, device=place)
+        Predictor.load(
+            model, file, weights_from if file else None, protocol=shown, device=place, progress=told
+        )
         for model, file in pair_weights(models, weights)
     ]
     ensemble = Ensemble(members)

@@ -201,9 +201,11 @@ def _print(result: "SeedsResult", report: Path, root: Path | None) -> None:
         _print_accuracy(console, one)
     if len(result.runs) > 1:
         spread = result.to_dict()[f"test_{result.metric}"]
+        low, high = spread["interval"]
         console.print(
             f"  mean of {len(result.runs)} seeds {spread['mean']:.2%} on the test images, "
-            f"standard deviation {spread['std']:.2%}"
+            f"standard deviation {spread['std']:.2%}, 95 % interval of the mean {low:.2%} to "
+            f"{min(high, 1.0):.2%}"
         )
     console.print(f"  run folder  {run.folder}", markup=False)
     console.print(f"  report      {report}", markup=False)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convatlas.cli.progress import megabytes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -75,8 +77,7 @@ def _of_epoch(event: "EpochDone", left: str) -> str:
 
 
 def _of_download(event: "Download") -> str:
-    total = "" if event.total is None else f" of {event.total / 1e6:,.1f}"
-    return f"downloading {event.file}: {event.done / 1e6:,.1f}{total} MB"
+    return f"downloading {event.file}: {megabytes(event.done, event.total)}"
 
 
 class _Lines:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from convatlas.data.download import Progress
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError
 from convatlas.evaluate.answers import Answerer, Precision
@@ -86,6 +87,7 @@ class Predictor:
         protocol: ViewProtocol = CENTER,
         precision: Precision = "float32",
         device: str = "cpu",
+        progress: Progress | None = None,
     ) -> "Predictor":
         """Open a trained network, as `convatlas.weights.opening.open_model` does.
 
@@ -97,13 +99,14 @@ class Predictor:
             precision: See `convatlas.evaluate.answers.Answerer`.
             device: Where the network runs: "cpu", "cuda", "cuda:1", "auto"; see
                 `convatlas.evaluate.devices.find_device`.
+            progress: Told of the way of published weights here.
 
         Raises:
             UnknownNameError: No device is called so.
             InputError: There is no such device here.
         """
         place = find_device(device)
-        network, metadata = open_model(model, weights, source)
+        network, metadata = open_model(model, weights, source, progress)
         return cls(network.to(place), metadata, protocol, precision)
 
     def prepare(self, image: Image.Image) -> Tensor:

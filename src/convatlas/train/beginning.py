@@ -71,7 +71,8 @@ def begin(
     ranks.by_first(write)
     if not found:
         if resume:
-            progress(Notice(f"{files.path} holds no checkpoint: starting from the beginning"))
+            what = "no checkpoint" if going_on else "no run yet"
+            progress(Notice(f"{files.path} holds {what}: starting from the beginning"))
         keep(files, options, state)
         return state
     for line in changed:

@@ -45,7 +45,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Images on their way here.
+    """Images or weights on their way here.
 
     Attributes:
         file: Its name.

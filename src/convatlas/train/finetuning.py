@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from convatlas.data.augment import AreaCrop, Flip
+from convatlas.data.download import Progress as DownloadProgress
 from convatlas.data.preprocess import Preprocessing
 from convatlas.errors import InputError, unknown
 from convatlas.recipe import SGD, Recipe
@@ -76,14 +77,16 @@ class Donor:
     source: str
 
     @classmethod
-    def read(cls, name: str, weights: str | Path) -> "Donor":
+    def read(
+        cls, name: str, weights: str | Path, progress: DownloadProgress | None = None
+    ) -> "Donor":
         """Open the weights of a network; see `convatlas.weights.opening.open_model`.
 
         Raises:
             InputError: They are of another network.
             FileError: They can't be read.
         """
-        return cls(*open_model(name, weights), str(weights))
+        return cls(*open_model(name, weights, progress=progress), str(weights))
 
     @property
     def overrides(self) -> dict[str, Any]:

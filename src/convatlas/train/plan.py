@@ -144,7 +144,7 @@ def make_plan(
         overrides: Fields of the network's spec, such as `{"width": 16}`.
         root: Where downloaded data lies.
         start: What the network begins with.
-        download: Told of the images' way here.
+        download: Told of the way of images and weights here.
 
     Raises:
         UnknownNameError: No such network, source, recipe, field or loss.
@@ -160,7 +160,7 @@ def make_plan(
     recipe = override(recipe, dict(changes or {}))
     if recipe.sides and not hasattr(variant.spec, "sides"):
         raise InputError(f"{name} has no side classifiers: set sides=false")
-    donor = None if start.weights is None else Donor.read(name, start.weights)
+    donor = None if start.weights is None else Donor.read(name, start.weights, download)
     fields = (donor.overrides if donor else {}) | dict(recipe.network) | dict(overrides or {})
     spec, shape = spec_of(name, **fields), input_shape_of(name, **fields)
     source = _open(source_text, root, download)

@@ -1,11 +1,11 @@
 """The same run with several seeds: how much of a result is chance."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convatlas.evaluate.spread import spread
 from convatlas.train.events import Notice, Progress, ignore
 from convatlas.train.folder import write_json
 from convatlas.train.options import DEFAULTS
@@ -44,18 +44,23 @@ class SeedsResult:
         return [run.test[self.metric] for run in self.runs if run.test is not None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the runs and, when all are finished, what they have in common, for JSON."""
+        """Give the runs and, when all are finished, what they have in common, for JSON.
+
+        That is mean, standard deviation (with n - 1), least and greatest, and the 95 % interval of
+        the mean by Student's t, which a single run has not: see `convatlas.evaluate.spread`.
+        """
         runs = [run.to_dict() for run in self.runs]
         if not self.complete:
             return {"state": "stopped", "runs": runs}
-        found = self.results
-        spread = {
-            "mean": statistics.fmean(found),
-            "std": statistics.stdev(found) if len(found) > 1 else 0.0,  # of the sample, n - 1
-            "min": min(found),
-            "max": max(found),
+        found = spread(self.results)
+        told = {
+            "mean": found.mean,
+            "std": found.deviation or 0.0,
+            "interval": found.interval and list(found.interval),
+            "min": min(self.results),
+            "max": max(self.results),
         }
-        return {"state": "finished", f"test_{self.metric}": spread, "runs": runs}
+        return {"state": "finished", f"test_{self.metric}": told, "runs": runs}
 
 
 def start_runs(

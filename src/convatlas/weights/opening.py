@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.catalog import build, build_meta, find
+from convatlas.data.download import Progress
 from convatlas.errors import FileError, InputError, UnknownNameError
 from convatlas.weights.fitting import WeightsWarning, axes_of_sizes, fill
 from convatlas.weights.foreign import load_foreign, read_state_dict
@@ -23,7 +24,10 @@ OURS = "convatlas"  # the names in a file that are ours, though no header says s
 
 
 def open_model(
-    model: str | Path, weights: str | Path | None = None, source: str | None = None
+    model: str | Path,
+    weights: str | Path | None = None,
+    source: str | None = None,
+    progress: Progress | None = None,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Open a trained network.
 
@@ -34,6 +38,7 @@ def open_model(
             another library, as `convatlas.weights.foreign.load_foreign` takes it; or the name of
             weights that are published for the network, which are brought here.
         source: Which library wrote that file; None: the one whose names its tensors have.
+        progress: Told of the way of published weights here.
 
     Returns:
         The network in eval mode, float32, on the CPU; and its metadata, as of `convatlas.load`.
@@ -50,7 +55,7 @@ def open_model(
     if _is_place(model):
         raise InputError(f"{model} has weights of its own: --weights belongs to a network's name")
     find(name)
-    weights = located(name, weights)
+    weights = located(name, weights, progress)
     if source is None and _tells_network(weights):
         network, metadata = load(weights)
         if metadata["architecture"] != name:
