@@ -1,6 +1,7 @@
 """JPEG files decoded into arrays: the values are Pillow's, and what is odd is left to Pillow."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,14 @@ def test_what_is_no_file_is_refused_alike(tmp_path, spoil):
         path.chmod(0)
     assert outcome(read_view, path) == outcome(read_image, path)
     assert outcome(read_view, path)[0] == "error"
+
+
+def test_a_huge_file_is_not_read_into_memory(tmp_path):
+    path = tmp_path / "huge.jpg"
+    path.write_bytes(stored(photo(8, 9)))
+    os.truncate(path, jpeg.MOST_BYTES + 1)
+    assert jpeg.read_jpeg(path) is None
+    assert outcome(read_view, path) == outcome(read_image, path)
 
 
 def test_without_the_library_pillow_decodes(monkeypatch, tmp_path):

@@ -7,12 +7,15 @@ behind Pillow) is left to Pillow, whose pixels, errors and warnings therefore st
 
 import functools
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL
 from PIL import Image, features
+
+MOST_BYTES = 2**28  # of a file that is read as a whole; Pillow reads it piece by piece
 
 _BEGINS = b"\xff\xd8\xff"
 _COLOURS = {"L": ("Gray", "GRAY"), "RGB": ("YCbCr", "RGB")}  # stored; asked for
@@ -36,7 +39,7 @@ def decoders() -> dict[str, str | None]:
 
 
 def read_jpeg(path: Path) -> bytes | None:
-    """Read a file that begins as JPEG does; None: it does not, or there is no use in it.
+    """Read a file that begins as JPEG does; None: it does not, is huge, or there is no use in it.
 
     Raises:
         OSError: It can't be read.
@@ -44,7 +47,7 @@ def read_jpeg(path: Path) -> bytes | None:
     if library() is None:
         return None
     with path.open("rb", buffering=0) as file:
-        if file.read(len(_BEGINS)) != _BEGINS:
+        if file.read(len(_BEGINS)) != _BEGINS or os.fstat(file.fileno()).st_size > MOST_BYTES:
             return None
         file.seek(0)
         return file.readall()

@@ -50,6 +50,10 @@ class Tolerant:
         self.name_of_split, self.tell = name_of_split, tell
         self._bad = torch.zeros(len(split), dtype=torch.uint8).share_memory_()
         self._told: set[int] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Note what is known of the images from the start."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what a process that reads ahead needs: it tells nobody."""

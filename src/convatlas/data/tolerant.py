@@ -28,15 +28,10 @@ class TolerantSplit(Tolerant):
 
     _hint = "see `convatlas data check`, or "
 
-    def __init__(
-        self,
-        split: Split,
-        limit: float = MAX_BAD,
-        name_of_split: str = "",
-        tell: Tell = keep_silent,
-    ) -> None:
-        super().__init__(split, limit, name_of_split, tell)
-        self._labels = np.asarray(split.labels)
+    split: Split
+
+    def _begin(self) -> None:
+        self._labels = np.asarray(self.split.labels)
 
     @property
     def labels(self) -> list[int]:
@@ -90,15 +85,10 @@ class TolerantPairs(Tolerant):
 
     _images = "images with masks"
 
-    def __init__(
-        self,
-        split: SegmentationSplit,
-        limit: float = MAX_BAD,
-        name_of_split: str = "",
-        tell: Tell = keep_silent,
-    ) -> None:
-        super().__init__(split, limit, name_of_split, tell)
-        problems = {i: pair.problem for i, pair in enumerate(split.pairs) if pair.problem}
+    split: SegmentationSplit
+
+    def _begin(self) -> None:
+        problems = {i: pair.problem for i, pair in enumerate(self.split.pairs) if pair.problem}
         if problems:
             self._bad[list(problems)] = 1
             self._check_limit(next(iter(problems.values())))
