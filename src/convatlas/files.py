@@ -45,6 +45,14 @@ def whole_file(path: str | Path) -> Generator[Path]:
             aside.unlink(missing_ok=True)
 
 
+def cache_folder(name: str) -> Path:
+    """Name the folder in which files of one kind are kept, or of a source; it need not exist yet.
+
+    CONVATLAS_CACHE in the environment moves it from ~/.cache/convatlas.
+    """
+    return Path(os.environ.get("CONVATLAS_CACHE") or "~/.cache/convatlas").expanduser() / name
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with whole_file(path) as aside:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convatlas.data.download import cache_folder, download
+from convatlas.data.download import download
 from convatlas.errors import FileError
+from convatlas.files import cache_folder
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -16,6 +16,7 @@ import convatlas as ca
 from convatlas.cli.fetch import command as fetch_command
 from convatlas.cli.list_networks import command as list_command
 from convatlas.errors import FileError, UnknownNameError
+from convatlas.files import cache_folder
 from convatlas.weights import published as room
 from convatlas.weights.convert import export_state_dict
 from convatlas.weights.fitting import WeightsWarning
@@ -56,7 +57,7 @@ def publish(tmp_path, monkeypatch, trained) -> Callable[..., Published]:
 
 
 def kept() -> list[str]:
-    folder = room.cache_folder("weights")
+    folder = cache_folder("weights")
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
@@ -114,7 +115,7 @@ def test_without_a_network_one_line_says_what_to_do(publish):
         ca.create(NETWORK, weights=NAME)
     message = str(raised.value)
     assert "\n" not in message
-    assert f"put it at {room.cache_folder('weights') / FILE} by hand" in message
+    assert f"put it at {cache_folder('weights') / FILE} by hand" in message
 
 
 def test_what_does_not_fit_is_not_kept(publish, file_server):

@@ -1,20 +1,15 @@
 """What every network of the catalog costs, kept from one call to the next."""
 
 import contextlib
-import hashlib
-import importlib.resources
 import json
 from collections.abc import Callable
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import torch
-
 from convatlas import catalog
+from convatlas.analysis.code import code_digest
 from convatlas.analysis.report import analyze_name
-from convatlas.data.download import cache_folder
 from convatlas.errors import FileError
-from convatlas.files import write_text
+from convatlas.files import cache_folder, write_text
 
 Costs = dict[str, tuple[int, int]]  # name -> parameters, MACs
 
@@ -28,7 +23,7 @@ def catalog_costs(progress: Callable[[int, int], None] | None = None) -> Costs:
     Args:
         progress: Called before each network that must be counted: how many are, of how many.
     """
-    path, key = cache_folder("costs") / "costs.json", _key()
+    path, key = cache_folder("costs") / "costs.json", code_digest()
     kept = _read(path, key)
     missing = [name for name in catalog.variants() if name not in kept]
     for done, name in enumerate(missing):
@@ -40,22 +35,6 @@ def catalog_costs(progress: Callable[[int, int], None] | None = None) -> Costs:
         with contextlib.suppress(FileError):  # a cache that can't be written only costs time
             write_text(path, json.dumps({"key": key, "costs": kept}))
     return {name: kept[name] for name in catalog.variants()}
-
-
-def _key() -> str:
-    """Digest the code that the numbers depend on."""
-    digest = hashlib.sha256(torch.__version__.encode())
-    package = importlib.resources.files("convatlas")
-    for file in sorted(_code(package), key=lambda file: file.name):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _code(package: Traversable) -> list[Traversable]:
-    files = [package / "card.py", package / "catalog.py"]
-    for room in ("layers", "architectures", "analysis"):
-        files += [file for file in (package / room).iterdir() if file.name.endswith(".py")]
-    return files
 
 
 def _read(path: Path, key: str) -> Costs:

@@ -1,7 +1,7 @@
 """Networks without storage: copies on the meta device, and their quick execution."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convatlas import catalog
+from convatlas.analysis.quick_shapes import QUICK
 from convatlas.errors import InputError
 
 aten = torch.ops.aten
@@ -77,7 +78,7 @@ def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     The shape of the frequent ones is known without torch's own rules, which are slow, and the
     first of which imports torch's compiler, for seconds.
     """
-    quick = None if kwargs else _QUICK.get(func.overloadpacket)
+    quick = None if kwargs else QUICK.get(func.overloadpacket)
     output = quick(*args) if quick is not None and _are_floats(args) else None
     return func(*args, **kwargs) if output is None else output
 
@@ -87,89 +88,6 @@ def _are_floats(args: Sequence[Any]) -> bool:
     tensors = [a for arg in args for a in (arg if isinstance(arg, (list, tuple)) else (arg,))]
     kinds = {(t.dtype, t.is_meta) for t in tensors if isinstance(t, Tensor)}
     return len(kinds) == 1 and all(dtype.is_floating_point and meta for dtype, meta in kinds)
-
-
-def _like(x: Tensor) -> Tensor:
-    """Make another tensor of this shape; torch's own rule for it is written in Python."""
-    return x.new_empty(x.shape) if x.is_contiguous() else torch.empty_like(x)
-
-
-def _pointwise(*args: Any) -> Tensor | None:
-    tensors = [arg for arg in args if isinstance(arg, Tensor)]
-    first, shapes = tensors[0], [tensor.shape for tensor in tensors]
-    if all(shape == shapes[0] for shape in shapes):
-        return _like(first)
-    return first.new_empty(torch.broadcast_shapes(*shapes))
-
-
-def _batch_norm(x: Tensor, *args: Any) -> tuple[Tensor, ...] | None:
-    training = args[4]
-    return None if training else (_like(x), x.new_empty(0), x.new_empty(0))
-
-
-def _mean(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor | None:
-    if not dims:
-        return None
-    gone = {dim % x.dim() for dim in dims}
-    mean = x.new_empty([1 if axis in gone else size for axis, size in enumerate(x.shape)])
-    return mean if keepdim else mean.squeeze(tuple(gone))
-
-
-def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
-    shape = list(tensors[0].shape)
-    dim %= len(shape)
-    others = [[*t.shape[:dim], *t.shape[dim + 1 :]] for t in tensors]
-    if any(other != others[0] for other in others):
-        return None  # torch says what is wrong
-    shape[dim] = sum(t.shape[dim] for t in tensors)
-    return tensors[0].new_empty(shape)
-
-
-def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
-    shape = list(tensors[0].shape)
-    if any(list(t.shape) != shape for t in tensors):
-        return None
-    shape.insert(dim % (len(shape) + 1), len(tensors))
-    return tensors[0].new_empty(shape)
-
-
-def _addmm(_bias: Tensor, a: Tensor, b: Tensor) -> Tensor | None:
-    return a.new_empty(a.shape[0], b.shape[1]) if a.shape[1] == b.shape[0] else None
-
-
-def _convolution(
-    x: Tensor,
-    weight: Tensor,
-    _bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    _output_padding: Sequence[int],
-    groups: int,
-) -> Tensor | None:
-    sizes, kernel = x.shape[2:], weight.shape[2:]
-    if transposed or len(stride) != len(sizes) or x.shape[1] != weight.shape[1] * groups:
-        return None
-    steps = zip(sizes, kernel, stride, padding, dilation, strict=True)
-    out = [(n + 2 * pad - far * (k - 1) - 1) // step + 1 for n, k, step, pad, far in steps]
-    return x.new_empty(len(x), len(weight), *out) if min(out) > 0 else None
-
-
-_QUICK: dict[Any, Callable[..., Any]] = {
-    aten.convolution: _convolution,
-    aten.native_batch_norm: _batch_norm,
-    aten.mean: _mean,
-    aten.cat: _cat,
-    aten.stack: _stack,
-    aten.addmm: _addmm,
-} | dict.fromkeys(
-    (
-        *(aten.relu, aten.sigmoid, aten.tanh, aten.silu, aten.gelu, aten.hardswish),
-        *(aten.add, aten.sub, aten.mul, aten.div, aten.pow, aten.neg, aten.clone),
-    ),
-    _pointwise,
-)
 
 
 def images(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor:

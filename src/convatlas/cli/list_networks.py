@@ -2,9 +2,12 @@
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from convatlas.report.listing import Listed
 
 
 @click.command()
@@ -25,51 +28,38 @@ def command(weights: bool, as_json: bool) -> None:
     if weights:
         _list_weights(as_json)
         return
-    from convatlas import catalog
-    from convatlas.analysis.costs import catalog_costs
-    from convatlas.analysis.report import size_text
     from convatlas.cli.tables import print_table
+    from convatlas.report.listing import listing
 
-    costs = catalog_costs(_progress)
+    found = listing(_progress)
     if as_json:
-        networks = [_facts(name, *cost) for name, cost in costs.items()]
+        networks = [_facts(network) for network in found.networks]
         click.echo(json.dumps(networks, indent=2, ensure_ascii=False))
         return
     rows = []
-    for name, (params, macs) in costs.items():
-        architecture, variant = catalog.find(name)
-        size, paper = size_text(variant.input_shape), architecture.paper
-        sizes = f"{params:,}", f"{macs:,}", size
-        rows.append((name, str(paper.year), *sizes, _weights_of(name), paper.title))
+    for network in found.networks:
+        size = "x".join(map(str, network.input_shape))
+        sizes = f"{network.params:,}", f"{network.macs:,}", size
+        rows.append((network.name, str(network.year), *sizes, _weights_of(network), network.paper))
     head = ("name", "year", "params", "MACs", "input", "weights", "paper")
     print_table(head, rows, right=("params", "MACs", "input"))
-    forms = [form for architecture in catalog.ARCHITECTURES for form in architecture.forms]
-    click.echo(f"{len(rows)} networks; any other of the forms {', '.join(forms)}")
+    click.echo(f"{len(rows)} networks; any other of the forms {', '.join(found.forms)}")
 
 
-def _facts(name: str, params: int, macs: int) -> dict[str, Any]:
-    from convatlas import catalog
-    from convatlas.weights.published import place, published
+def _facts(network: "Listed") -> dict[str, Any]:
+    from dataclasses import asdict
 
-    architecture, variant = catalog.find(name)
-    return {
-        "name": name,
-        "year": architecture.paper.year,
-        "params": params,
-        "macs": macs,
-        "input_shape": list(variant.input_shape),
-        "num_classes": variant.num_classes,
-        "paper": architecture.paper.title,
-        "url": architecture.paper.url,
-        "deviation": variant.deviation,
-        "weights": {entry.name: place(entry).is_file() for entry in published(name)},
-    }
+    from convatlas.weights.places import weights_file
+
+    there = {name: weights_file(network.name, name).is_file() for name in network.weights}
+    return asdict(network) | {"weights": there}
 
 
-def _weights_of(name: str) -> str:
-    from convatlas.weights.published import place, published
+def _weights_of(network: "Listed") -> str:
+    from convatlas.weights.places import weights_file
 
-    return " ".join(f"{e.name}{'*' if place(e).is_file() else ''}" for e in published(name))
+    names = network.weights
+    return " ".join(f"{n}{'*' if weights_file(network.name, n).is_file() else ''}" for n in names)
 
 
 def _list_weights(as_json: bool) -> None:

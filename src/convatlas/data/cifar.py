@@ -16,11 +16,12 @@ import numpy as np
 
 from convatlas.data.card import Source
 from convatlas.data.cifar_sources import CIFAR10, CIFAR100, CifarSource, CifarVersion
-from convatlas.data.download import Progress, cache_folder, download
+from convatlas.data.download import Progress, download
 from convatlas.data.idx import unzipped
 from convatlas.data.pickles import read_arrays
 from convatlas.data.splits import ArraySplit, stratified_order
 from convatlas.errors import FileError
+from convatlas.files import cache_folder
 
 __all__ = ["CIFAR10", "CIFAR100", "open_cifar"]
 

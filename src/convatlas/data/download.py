@@ -20,14 +20,6 @@ ATTEMPTS = 5  # a mirror, as long as each brings the file further
 CHUNK_BYTES = 2**18
 
 
-def cache_folder(name: str) -> Path:
-    """Name the folder in which the files of a source are kept; it need not exist yet.
-
-    CONVATLAS_CACHE in the environment moves it from ~/.cache/convatlas.
-    """
-    return Path(os.environ.get("CONVATLAS_CACHE") or "~/.cache/convatlas").expanduser() / name
-
-
 def download(
     urls: Sequence[str], path: str | Path, sha256: str, progress: Progress | None = None
 ) -> Path:

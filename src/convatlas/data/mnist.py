@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from convatlas.data.card import LECUN_MEAN, LECUN_STD, DataCard, Source
-from convatlas.data.download import Progress, cache_folder, download
+from convatlas.data.download import Progress, download
 from convatlas.data.idx import read_idx
 from convatlas.data.splits import ArraySplit, stratified_order
 from convatlas.errors import FileError
+from convatlas.files import cache_folder
 
 SPLIT_SEED = 1998  # the year of MNIST; never changed, never chosen by a result
 

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from convatlas.data.download import cache_folder
 from convatlas.data.folder import EXTENSIONS
 from convatlas.errors import FileError
-from convatlas.files import write_text
+from convatlas.files import cache_folder, write_text
 
 LABEL = ".cls"
 MOST_LABEL_BYTES = 1000

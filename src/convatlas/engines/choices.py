@@ -9,11 +9,10 @@ from typing import Any
 from torch import nn
 
 from convatlas import __version__
-from convatlas.data.download import cache_folder
 from convatlas.engines.engine import Order
 from convatlas.engines.machine import machine
 from convatlas.errors import FileError
-from convatlas.files import write_text
+from convatlas.files import cache_folder, write_text
 
 _FILE = "choices.json"
 _MOST = 500  # choices kept; the oldest go first

@@ -6,9 +6,10 @@ from typing import Any
 
 from convatlas.catalog import find
 from convatlas.data.cifar_sources import CIFAR10
-from convatlas.data.download import Progress, cache_folder, download
+from convatlas.data.download import Progress, download
 from convatlas.errors import FileError, InputError, suggest, unknown
 from convatlas.weights.foreign import load_foreign
+from convatlas.weights.places import weights_file
 from convatlas.weights.registry import REGISTRY
 from convatlas.weights.registry.entry import Published
 from convatlas.weights.store import save
@@ -45,7 +46,7 @@ def find_published(network: str, name: str | None = None) -> Published:
 
 def place(entry: Published) -> Path:
     """Give the file in which weights are kept once they are here, in the form of `save`."""
-    return cache_folder("weights") / f"{entry.network}-{entry.name}.safetensors"
+    return weights_file(entry.network, entry.name)
 
 
 def located(network: str, weights: str | Path, progress: Progress | None = None) -> str | Path:
