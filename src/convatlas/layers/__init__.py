@@ -4,7 +4,6 @@ from convatlas.layers.blocks import (
     Classifier,
     ConvLayer,
     ConvNorm,
-    LocalResponseNorm,
     ResidualUnit,
     make_chain,
 )
@@ -21,6 +20,7 @@ from convatlas.layers.drawing import (
     truncated_normal_,
     undrawn_on_meta,
 )
+from convatlas.layers.response_norm import LocalResponseNorm
 from convatlas.layers.sizes import Window, check_images, check_map, image_sides, map_side
 from convatlas.layers.towers import TowerNorm, Towers
 

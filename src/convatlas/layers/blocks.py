@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 
@@ -122,31 +121,3 @@ class ResidualUnit(nn.Module):
             x = self.shortcut(activated if self.shared else x)
             y = x + y if self.merge is None else self.merge(x, y)
         return self.after(y)
-
-
-class LocalResponseNorm(nn.Module):
-    """Divide each value by a power of the energy in `size` neighbouring maps.
-
-    Krizhevsky et al. 2012, section 3.3: b = a / (k + alpha * sum of a_j^2)^beta, the sum over
-    the `size` maps around this one. `nn.LocalResponseNorm` and Caffe divide alpha by `size`:
-    they need alpha = 5e-4 to compute what the paper prints with 1e-4.
-    """
-
-    def __init__(
-        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
-    ) -> None:
-        super().__init__()
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise across channels; the shape stays (N, C, H, W)."""
-        half = x.dtype in (torch.float16, torch.bfloat16)
-        wide = x.float() if half else x  # the square of 256 is too large for float16
-        y = nn.functional.local_response_norm(
-            wide, self.size, self.alpha * self.size, self.beta, self.k
-        )
-        return y.to(x.dtype)
-
-    def extra_repr(self) -> str:
-        """Name the constants of the formula."""
-        return f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from convatlas.layers.blocks import LocalResponseNorm
+from convatlas.layers.response_norm import LocalResponseNorm
 
 
 class TowerNorm(nn.Module):
