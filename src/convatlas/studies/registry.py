@@ -2,9 +2,13 @@
 
 from convatlas.errors import unknown
 from convatlas.studies import (
+    border_weight,
     c3_table,
+    cardinality,
+    compound_scaling,
     degradation,
     dense_evaluation,
+    dense_residual,
     distortions,
     dropout_heads,
     ensembles,
@@ -12,14 +16,19 @@ from convatlas.studies import (
     identity_path,
     inception_reduction,
     lrn,
+    mirror_tiling,
     mlpconv,
+    multipliers,
     overlapping_pooling,
     preact_orders,
     separable,
     shortcut_options,
     side_classifiers,
     small_filters,
+    squeeze_bypass,
     ten_crop,
+    test_resolution,
+    width_depth,
 )
 from convatlas.studies.study import Study
 
@@ -30,6 +39,8 @@ STUDIES: tuple[Study, ...] = (
     lrn.STUDY,
     overlapping_pooling.STUDY,
     ten_crop.STUDY,
+    border_weight.STUDY,
+    mirror_tiling.STUDY,
     ensembles.STUDY,
     mlpconv.STUDY,
     dropout_heads.STUDY,
@@ -41,7 +52,14 @@ STUDIES: tuple[Study, ...] = (
     shortcut_options.STUDY,
     identity_path.STUDY,
     preact_orders.STUDY,
+    width_depth.STUDY,
+    squeeze_bypass.STUDY,
+    dense_residual.STUDY,
+    cardinality.STUDY,
+    test_resolution.STUDY,
     separable.STUDY,
+    multipliers.STUDY,
+    compound_scaling.STUDY,
 )
 
 
