@@ -51,6 +51,10 @@ test-slow: $(READY) ## The tests and the slow ones
 faults: $(READY) ## Inject every fault of the list, often: kills, full disks, damage, no memory, ...
 	@$(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/faults
 
+matrix: $(READY) ## Every method of visualize on every classifier; a part of test-slow
+	@$(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/visualize/test_explanations_of_all.py \
+		tests/visualize/test_looks_of_all.py
+
 tables: $(READY) ## Renew the tables and pictures of the README and the docs
 	@$(BIN)/python docs/tables.py
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convatlas.cli.drawing import Drawn, Request
-from convatlas.errors import unknown
+from convatlas.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -166,12 +166,17 @@ def class_index(label: str, classes: tuple[str, ...]) -> int:
 
     Raises:
         UnknownNameError: It is neither.
+        InputError: It is a number without a class.
     """
     if label in classes:
         return classes.index(label)
-    if label.isdecimal() and int(label) < len(classes):
-        return int(label)
-    raise unknown("class", label, classes)
+    if not label.removeprefix("-").isdecimal():
+        raise unknown("class", label, classes)
+    if not 0 <= int(label) < len(classes):
+        raise InputError(
+            f"no class {label}; there are {len(classes)}, from 0 to {len(classes) - 1}"
+        )
+    return int(label)
 
 
 def explanation(request: Request) -> "Callable[..., Tensor]":

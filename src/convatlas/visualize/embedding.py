@@ -119,6 +119,6 @@ def _check_vectors(vectors: np.ndarray, perplexity: float) -> None:
         raise InputError(f"an embedding is of finite vectors (N, D); got {vectors.shape}")
     if not 1 <= perplexity <= (len(vectors) - 1) / 3:
         raise InputError(
-            f"a perplexity of {perplexity:g} does not fit {len(vectors)} images: from 1 to a third "
-            "of the others"
+            f"a perplexity of {perplexity:g} does not fit {len(vectors)} images: from 1 to "
+            f"{(len(vectors) - 1) / 3:.4g}, a third of the others"
         )

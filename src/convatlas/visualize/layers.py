@@ -141,7 +141,10 @@ def record_of(model: nn.Module, input_shape: tuple[int, ...], layer: str) -> Lay
     if layer not in records:
         raise unknown("layer that runs", layer, records)
     if not records[layer].is_map:
-        raise InputError(f"layer {layer!r} gives {records[layer].output_shape}, no maps")
+        raise InputError(
+            f"layer {layer!r} gives {records[layer].output_shape} for an image of {input_shape}, "
+            "no maps over it"
+        )
     return records[layer]
 
 
