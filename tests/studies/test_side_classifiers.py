@@ -5,8 +5,8 @@ from convatlas.studies.side_classifiers import BEHIND, ROWS, STUDY, WITH, WITHOU
 from convatlas.studies.small_inception import SmallInception
 
 
-def metrics(curve, error):
-    return {"train_error_curve": curve, "test_error": error}
+def metrics(curve, error, gradient=1.0):
+    return {"train_error_curve": curve, "test_error": error, "first_gradient": gradient}
 
 
 def test_a_faster_start_passes_and_a_slower_one_or_a_worse_end_fails():
@@ -14,20 +14,22 @@ def test_a_faster_start_passes_and_a_slower_one_or_a_worse_end_fails():
     assert passes(STUDY, {WITH: metrics(fast, 0.30), WITHOUT: metrics(slow, 0.305)})
     assert not passes(STUDY, {WITH: metrics(slow, 0.30), WITHOUT: metrics(fast, 0.305)})
     assert not passes(STUDY, {WITH: metrics(fast, 0.33), WITHOUT: metrics(slow, 0.305)})
+    weak = metrics(fast, 0.30, gradient=0.5)
+    assert not passes(STUDY, {WITH: weak, WITHOUT: metrics(slow, 0.305)})
 
 
 def test_side_classifiers_learn_and_leave_the_network_as_it_was():
-    torch.manual_seed(0)
-    bare = SmallInception(ROWS)
-    torch.manual_seed(0)
-    net = SmallInception(ROWS, sides=BEHIND)
+    bare, net = SmallInception(ROWS), SmallInception(ROWS, sides=BEHIND)
+    for one in (bare, net):
+        torch.manual_seed(0)
+        one.reset_parameters()
     images = torch.randn(4, 3, 16, 16)
     logits, sides = net.eval().forward_with_sides(images)
     assert torch.equal(logits, net(images))
     assert [side.weight for side in sides] == [0.3, 0.3]
     assert {side.logits.shape for side in sides} == {(4, 10)}
-    own = {k: v.shape for k, v in net.state_dict().items() if not k.startswith("sides.")}
-    assert own == {k: v.shape for k, v in bare.state_dict().items()}
+    for name, tensor in bare.state_dict().items():
+        assert torch.equal(net.state_dict()[name], tensor), name
 
 
 def test_the_papers_scale_is_googlenet_with_and_without_sides():

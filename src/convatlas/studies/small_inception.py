@@ -39,14 +39,14 @@ class SmallInception(nn.Module):
         super().__init__()
         self.stem = make_chain(conv1=ConvLayer(CHANNELS, STEM, 3), pool1=_pool())
         stages, channels = OrderedDict[str, nn.Module](), STEM
-        self.sides = nn.ModuleDict()
+        branches = dict[str, nn.Module]()
         for name, row in rows.items():
             if row is None:
                 stages[name] = _pool()
             else:
                 stages[name], channels = module(channels, row, ConvLayer)
             if name in sides:
-                self.sides[name] = _make_side(channels)
+                branches[name] = _make_side(channels)
         self.stages = nn.Sequential(stages)
         self.head = make_chain(
             avgpool=nn.AdaptiveAvgPool2d(1),
@@ -54,7 +54,12 @@ class SmallInception(nn.Module):
             dropout=nn.Dropout(dropout),
             fc=nn.Linear(channels, CLASSES),
         )
-        for name, layer in self.named_modules():  # as the paper's replica draws them
+        self.sides = nn.ModuleDict(branches)  # last, so that the rest is drawn alike without them
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights as the paper's replica does."""
+        for name, layer in self.named_modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 caffe_xavier_(layer)
                 fill_bias_(layer, 0.0 if name.endswith((".fc", ".fc2")) else 0.2)
