@@ -2,7 +2,7 @@
 # Both need Python 3.11 or newer and nothing else; the first call makes .venv and installs into it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-slow faults tables tables-check gallery studies clean
+.PHONY: help demo check format test test-slow faults matrix tables tables-check gallery studies clean
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
