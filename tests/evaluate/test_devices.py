@@ -37,16 +37,20 @@ def test_cards_are_taken_by_number(machine):
 
 def test_each_process_takes_its_own(machine):
     machine(2)
-    assert (
-        find_device("auto", process=1) == find_device("cuda", process=1) == torch.device("cuda:1")
-    )
-    assert find_device("cpu", process=3) == torch.device("cpu")
+    for name in ("auto", "cuda"):
+        assert [str(find_device(name, (n, 2))) for n in (0, 1)] == ["cuda:0", "cuda:1"]
+    assert find_device("cpu", (3, 4)) == torch.device("cpu")
     with pytest.raises(InputError, match=r"a card each: give --device cuda, not cuda:1"):
-        find_device("cuda:1", process=0)
-    with pytest.raises(InputError, match=r"no cuda for each process here, only cpu and cuda:0 and"):
-        find_device("auto", process=2)
-    machine(0)
-    assert find_device("auto", process=1) == torch.device("cpu")
+        find_device("cuda:1", (0, 2))
+
+
+def test_cards_that_are_too_few_are_left_alone_or_missed(machine):
+    machine(2)
+    assert {str(find_device("auto", (n, 3))) for n in range(3)} == {"cpu"}
+    with pytest.raises(
+        InputError, match="no cuda for each of 3 processes here, only cpu and cuda:0"
+    ):
+        find_device("cuda", (2, 3))
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:1"])

@@ -7,36 +7,34 @@ from convatlas.errors import InputError, unknown
 CPU = torch.device("cpu")
 
 
-def find_device(name: str = "auto", process: int | None = None) -> torch.device:
+def find_device(name: str = "auto", part: tuple[int, int] = (0, 1)) -> torch.device:
     """Give the device of a name.
 
     Args:
-        name: "auto": the first CUDA card, or else the processor; "cpu"; "cuda", the first card, or
-            "cuda:1", the second; "mps", Apple's, which is never taken unasked.
-        process: Number of this process among those of its machine that compute together, each on
-            a card of its own; None: it computes alone.
+        name: "auto": a CUDA card, or else the processor; "cpu"; "cuda", a card, or "cuda:1", the
+            second; "mps", Apple's, which is never taken unasked.
+        part: Number of this process among those of its machine that compute together, and how
+            many they are: each takes the card of its number, alone the first. Where cards are
+            fewer, "auto" is the processor.
 
     Raises:
         UnknownNameError: No device is called so.
         InputError: This machine has no such device, or not one for each process.
     """
-    here = devices()
+    here, (number, processes) = devices(), part
+    kind, colon, place = name.partition(":")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, colon, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and _is_place(number))):
+        kind = "cuda" if torch.cuda.device_count() >= processes else "cpu"
+    elif kind not in ("cpu", "cuda", "mps") or (
+        colon and not (kind == "cuda" and _is_place(place))
+    ):
         raise unknown("device", name, dict.fromkeys(["auto", "cpu", "cuda", *here]))
-    if kind != "cuda":
-        wanted = kind
-    elif process is None:
-        wanted = f"cuda:{number or 0}"
-    elif colon:
+    if colon and processes > 1:
         raise InputError(f"processes take a card each: give --device cuda, not {name}")
-    else:
-        wanted = f"cuda:{process}"
+    wanted = f"cuda:{int(place or number)}" if kind == "cuda" else kind
     if wanted not in here:
-        many = "" if process is None or "cuda:0" not in here else " for each process"
-        raise InputError(f"there is no {name}{many} here, only {' and '.join(here)}{_why(kind)}")
+        each = f" for each of {processes} processes" if processes > 1 else ""
+        raise InputError(f"there is no {name}{each} here, only {' and '.join(here)}{_why(kind)}")
     return torch.device(wanted)
 
 

@@ -40,6 +40,7 @@ class Ranks:
         rank: This process; 0 is the one that writes and speaks.
         size: How many there are.
         host_rank: Its place among those of its machine.
+        host_size: How many its machine has.
         host: Number of its machine.
         restarted: torchrun has started them again after a failure.
         forgetful: A restart might not bring them together; see `train.joining`.
@@ -49,6 +50,7 @@ class Ranks:
     rank: int = 0
     size: int = 1
     host_rank: int = 0
+    host_size: int = 1
     host: int = 0
     restarted: bool = False
     forgetful: bool = False

@@ -47,7 +47,14 @@ def joined(timeout: timedelta = TIMEOUT) -> Generator[Ranks]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     try:
-        ranks = Ranks(rank, size, host_rank, _number("GROUP_RANK", 0), store=store)
+        ranks = Ranks(
+            rank,
+            size,
+            host_rank,
+            _number("LOCAL_WORLD_SIZE", 1),
+            _number("GROUP_RANK", 0),
+            store=store,
+        )
         [restarted] = ranks.any(restarts > 0)  # each machine counts its own
         limit = _number("TORCHELASTIC_MAX_RESTARTS", 0)
         yield replace(ranks, restarted=restarted, forgetful=kept and several and limit > 0)

@@ -82,7 +82,7 @@ class RunOptions:
         """
         if self.device is None:
             return None
-        return find_device(self.device, self.ranks.host_rank if self.ranks.size > 1 else None)
+        return find_device(self.device, (self.ranks.host_rank, self.ranks.host_size))
 
     def to_config(self, threads: int) -> dict[str, Any]:
         """Give those that decide the result, for `config.json`; `threads` compute it."""
