@@ -1,0 +1,94 @@
+"""Export each network to each format and compare the reloaded file with the network.
+
+Run: python benchmarks/parity.py [--formats onnx openvino torch] [--any-size] [NETWORK ...]
+
+Needs the extras onnx and openvino. Weights are fresh, norms have the statistics of random images.
+The table is a file in benchmarks/results/, from which docs/export.md is made.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from record import write_record
+
+from convatlas.analysis.report import analyze_name
+from convatlas.catalog import input_shape_of, variants
+from convatlas.engines.worker import fresh
+from convatlas.errors import UserError
+from convatlas.export.formats import FORMATS
+from convatlas.export.writing import export_network
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("networks", nargs="*", metavar="NETWORK")
+    parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
+    parser.add_argument("--any-size", action="store_true", help="let height and width vary too")
+    parser.add_argument("--minutes", type=float, default=600.0, help="begin no network after that")
+    args = parser.parse_args()
+    end = time.monotonic() + 60 * args.minutes
+    rows: list[dict[str, Any]] = []
+    # the quick ones first, so that few are left where the time is short
+    for name in args.networks or sorted(variants(), key=_size):
+        if time.monotonic() < end:
+            rows += parity(name, args.formats, args.any_size)
+    failed = [f"{row['network']} {row['format']}" for row in rows if row["refused"]]
+    print(f"{len(rows) - len(failed)} of {len(rows)} agree; not: {', '.join(failed) or 'none'}")
+    if not args.networks:
+        done = {row["network"] for row in rows}
+        left = [name for name in variants() if name not in done]
+        print(write_record("parity", rows, any_size=args.any_size, not_reached=left))
+
+
+def _size(name: str) -> int:
+    """Give what tracing and running a network costs, roughly: its layers and its operations."""
+    report = analyze_name(name)
+    return report.macs + 50_000_000 * len(report.layers)
+
+
+def parity(name: str, formats: list[str], any_size: bool) -> list[dict[str, Any]]:
+    """Write a network in several formats."""
+    shape = input_shape_of(name)
+    model = fresh(name, shape)
+    made = model.created_as
+    metadata = {
+        "architecture": name,
+        "num_classes": made["num_classes"],
+        "in_channels": made["in_channels"],
+        "overrides": {},
+    }
+    rows = []
+    for kind in formats:
+        begun = time.perf_counter()
+        row = {"network": name, "format": kind, **written(model, metadata, kind, any_size)}
+        row["seconds"] = round(time.perf_counter() - begun, 1)
+        rows.append(row)
+        print(f"{name:28} {kind:9} {row['relative_error']} {row['refused']}", flush=True)
+    return rows
+
+
+def written(
+    model: torch.nn.Module, metadata: dict[str, Any], kind: str, any_size: bool
+) -> dict[str, Any]:
+    """Write a network once; what went wrong is a line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"net{FORMATS[kind].suffixes[0]}")
+        try:
+            found = export_network(model, metadata, path, kind, any_size=any_size)
+        except UserError as error:
+            reason = str(error).replace(f"{path} was not written: ", "")
+            return {"refused": reason, "relative_error": None, "input_shape": None, "bytes": None}
+    return {
+        "refused": "",
+        "relative_error": max(check.agreement.relative_error for check in found.checks),
+        "input_shape": list(found.input_shape),
+        "bytes": found.bytes,
+    }
+
+
+if __name__ == "__main__":
+    main()
