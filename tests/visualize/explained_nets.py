@@ -1,11 +1,24 @@
 """Small networks and checks that the tests of all explanations share."""
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from convatlas.catalog import find, variants
+
+
+def classifiers(fast: Collection[str]) -> list[Any]:
+    """Name every classifier of the catalog; those that are not `fast` are for the slow tests."""
+    return [
+        pytest.param(name, marks=() if name in fast else pytest.mark.slow)
+        for name in variants()
+        if find(name)[0].name != "unet"
+    ]
 
 
 def images(count: int = 2, side: int = 12, channels: int = 3, seed: int = 1) -> Tensor:

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 import torch
-from explained_nets import assert_same, state_of
+from explained_nets import assert_same, classifiers, state_of
 from torch import Tensor, nn
 
-from convatlas.catalog import build, find, variants
+from convatlas.catalog import build, find
 from convatlas.errors import InputError
 from convatlas.visualize.cam import cam
 from convatlas.visualize.deconvnet import deconvnet
@@ -39,14 +39,7 @@ METHODS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-        for name in variants()
-        if find(name)[0].name != "unet"
-    ],
-)
+@pytest.mark.parametrize("name", classifiers(FAST))
 def test_every_explanation_of_a_network(name: str) -> None:
     options, side = smallest(name)
     torch.manual_seed(0)

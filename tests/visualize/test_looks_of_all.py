@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from explained_nets import assert_same, state_of
+from explained_nets import assert_same, classifiers, state_of
 
-from convatlas.catalog import build, find, variants
+from convatlas.catalog import build
 from convatlas.data.loader import batches
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.splits import ArraySplit
@@ -35,14 +35,7 @@ def split_of(side: int, channels: int, count: int = 2) -> ArraySplit:
     return ArraySplit(pixels, np.arange(count), np.arange(count), "picture")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-        for name in variants()
-        if find(name)[0].name != "unet"
-    ],
-)
+@pytest.mark.parametrize("name", classifiers(FAST))
 def test_every_look_at_a_network(name: str) -> None:
     options, side = smallest(name)
     torch.manual_seed(0)

@@ -134,7 +134,7 @@ def _drawn(request: Request, found: Tested, count: int) -> Drawn:
         f"{found.accuracy:.2%}; a row is a true class, a column what was answered"
     )
     if len(found.classes) > SHOWN:
-        subtitle += f"; the {SHOWN} of {len(found.classes):,} classes with most mistakes"
+        subtitle += f"; the {len(shown)} of {len(found.classes):,} classes with most mistakes"
     pages = [confusion_page(found.confusion, found.classes, request.method.title, subtitle)]
     if found.worst:
         pages.append(_worst(found, count))

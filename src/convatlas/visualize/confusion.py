@@ -20,7 +20,10 @@ _LIGHT = 0.62  # of the scale of heat: above it dark letters are read best
 
 
 def confused_classes(confusion: Sequence[Sequence[int]], count: int = SHOWN) -> list[int]:
-    """Give the numbers of the classes with most mistakes, made in their images or with their name.
+    """Give the numbers of the classes with most mistakes, of their images or by their name.
+
+    Where there are more classes than that, those without a mistake are left out; where there are
+    no mistakes at all, the classes with most images are given.
 
     Args:
         confusion: A row for each true class, a column for each predicted one.
@@ -30,9 +33,14 @@ def confused_classes(confusion: Sequence[Sequence[int]], count: int = SHOWN) -> 
         In the order of the classes.
     """
     table = _checked(confusion)
+    if len(table) <= count:
+        return list(range(len(table)))
     wrong = table - np.diag(np.diag(table))
-    order = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")
-    return sorted(order[:count].tolist())
+    worth = wrong.sum(axis=0) + wrong.sum(axis=1)
+    if not worth.any():
+        worth = table.sum(axis=1)
+    order = np.argsort(-worth, kind="stable")
+    return sorted(i for i in order[:count].tolist() if worth[i]) or [0]
 
 
 def confusion_page(
