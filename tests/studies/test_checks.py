@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convatlas.errors import InputError
-from convatlas.studies.checks import at_least, at_most, exactly, less_error, near, no_worse
+from convatlas.studies.checks import (
+    at_least,
+    at_most,
+    exactly,
+    less_error,
+    near,
+    no_worse,
+    times_as_much,
+)
 from convatlas.studies.study import Results
 
 SEEDS = (0, 1, 2)
@@ -68,3 +76,10 @@ def test_names_the_nearest_case_and_metric():
         found.values("plane", "test_error")
     with pytest.raises(InputError, match="plain has no 'test_eror'; did you mean: test_error"):
         found.values("plain", "test_eror")
+
+
+def test_times_as_much_asks_for_the_factor_in_the_mean_and_for_more_in_every_seed():
+    assert times_as_much("x", (10.0, 1000.0, 100.0), 100).mean == pytest.approx(2)
+    assert times_as_much("x", (1.5, 3.0, 2.0), 2).holds
+    assert not times_as_much("x", (1.5, 2.0, 2.0), 2).holds
+    assert not times_as_much("x", (0.9, 5.0, 5.0), 2).holds

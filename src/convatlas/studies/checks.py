@@ -1,5 +1,6 @@
 """What can be asked of results: more, less, no worse, equal."""
 
+import math
 from collections.abc import Sequence
 
 from convatlas.studies.study import Check, Results
@@ -35,6 +36,15 @@ def near(
     differences = tuple(-abs(a - b) for a, b in pairs)
     says = f"{first} and {second} differ by at most {within:g} points of {_words(metric)}"
     return Check(says, differences, -within * POINT)
+
+
+def times_as_much(says: str, ratios: Sequence[float], factor: float) -> Check:
+    """Ask that ratios are `factor` in the geometric mean, and more than 1 for every seed.
+
+    The differences are powers of ten: 0.3 is twice as much, 3 a thousand times.
+    """
+    powers = tuple(math.log10(ratio) for ratio in ratios)
+    return Check(f"{says} (in powers of ten)", powers, math.log10(factor), "")
 
 
 def at_most(says: str, values: Sequence[float], limit: float) -> Check:

@@ -13,7 +13,7 @@ from torch import nn
 from convatlas.catalog import build
 from convatlas.layers import ResidualUnit
 from convatlas.studies.charts import curves
-from convatlas.studies.checks import at_least
+from convatlas.studies.checks import at_least, times_as_much
 from convatlas.studies.gradients import first_batch, gradient_norms
 from convatlas.studies.images import Subset
 from convatlas.studies.lab import Lab, Make
@@ -97,7 +97,7 @@ def judge(results: Results) -> Sequence[Check]:
             0,
         ),
         *(
-            at_least(
+            times_as_much(
                 f"{name}: a thousand times less, or more, passes the shortcuts than enters them",
                 [factor_from_1(left) for left in results.values(name, "shortcuts_left")],
                 1000,

@@ -2,6 +2,7 @@
 
 from convatlas.errors import unknown
 from convatlas.studies import (
+    batch_norm,
     border_weight,
     c3_table,
     cardinality,
@@ -15,12 +16,14 @@ from convatlas.studies import (
     gap_shift,
     identity_path,
     inception_reduction,
+    initialization,
     lrn,
     mirror_tiling,
     mlpconv,
     multipliers,
     overlapping_pooling,
     preact_orders,
+    relu_tanh,
     separable,
     shortcut_options,
     side_classifiers,
@@ -28,6 +31,7 @@ from convatlas.studies import (
     squeeze_bypass,
     ten_crop,
     test_resolution,
+    vanishing,
     width_depth,
 )
 from convatlas.studies.study import Study
@@ -36,6 +40,8 @@ STUDIES: tuple[Study, ...] = (
     c3_table.STUDY,
     distortions.STUDY,
     gap_shift.STUDY,
+    vanishing.STUDY,
+    relu_tanh.STUDY,
     lrn.STUDY,
     overlapping_pooling.STUDY,
     ten_crop.STUDY,
@@ -44,10 +50,12 @@ STUDIES: tuple[Study, ...] = (
     ensembles.STUDY,
     mlpconv.STUDY,
     dropout_heads.STUDY,
+    initialization.STUDY,
     small_filters.STUDY,
     dense_evaluation.STUDY,
     inception_reduction.STUDY,
     side_classifiers.STUDY,
+    batch_norm.STUDY,
     degradation.STUDY,
     shortcut_options.STUDY,
     identity_path.STUDY,
