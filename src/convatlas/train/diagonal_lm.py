@@ -1,14 +1,15 @@
 """Stochastic diagonal Levenberg-Marquardt: the optimizer that LeNet-5 was trained with."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from convatlas.train.own_optimizer import OwnOptimizer, check_not_negative
 
-class DiagonalLevenbergMarquardt(torch.optim.Optimizer):
+
+class DiagonalLevenbergMarquardt(OwnOptimizer):
     """Gradient descent in which each weight has a rate of its own, lr / (mu + h).
 
     LeCun et al. 1998, equation 21 and appendix C; h is the curvature of the loss along the weight,
@@ -29,8 +30,7 @@ class DiagonalLevenbergMarquardt(torch.optim.Optimizer):
     ) -> None:
         if not mu > 0:
             raise ValueError(f"mu must be positive, not {mu!r}")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay must be at least 0, not {weight_decay!r}")
+        check_not_negative(weight_decay=weight_decay)
         super().__init__(parameters, {"lr": lr, "mu": mu, "weight_decay": weight_decay})
 
     def follow(self, curvature: Mapping[Parameter, Tensor]) -> None:
@@ -38,28 +38,19 @@ class DiagonalLevenbergMarquardt(torch.optim.Optimizer):
         for weight, value in curvature.items():
             self.state[weight]["curvature"] = value
 
-    @torch.no_grad()
-    def step(  # ty: ignore[incompatible-method-override] # torch declares it twice, by closure
-        self, closure: Callable[[], float] | None = None
-    ) -> float | None:
-        """Change every parameter that has a gradient.
+    def change(self, group: dict[str, Any]) -> None:
+        """Change the parameters of a group one by one.
 
         Raises:
             RuntimeError: `follow` was not called before.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                if not self.state[weight]:
-                    raise RuntimeError("the curvature must be measured before the first step")
-                gradient = weight.grad
-                if group["weight_decay"]:
-                    gradient = gradient.add(weight, alpha=group["weight_decay"])
-                curvature = self.state[weight]["curvature"]
-                weight.addcdiv_(gradient, curvature + group["mu"], value=-group["lr"])
-        return loss
+        for weight in group["params"]:
+            if weight.grad is None:
+                continue
+            if not self.state[weight]:
+                raise RuntimeError("the curvature must be measured before the first step")
+            gradient = weight.grad
+            if group["weight_decay"]:
+                gradient = gradient.add(weight, alpha=group["weight_decay"])
+            curvature = self.state[weight]["curvature"]
+            weight.addcdiv_(gradient, curvature + group["mu"], value=-group["lr"])

@@ -1,13 +1,15 @@
 """RMSProp as TensorFlow computes it: Inception, MobileNet and EfficientNet were trained so."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from convatlas.train.own_optimizer import OwnOptimizer, check_fractions, check_not_negative
 
-class TensorFlowRMSProp(torch.optim.Optimizer):
+
+class TensorFlowRMSProp(OwnOptimizer):
     """RMSProp with `eps` inside the root, the rate inside the momentum, and a mean from 1 on.
 
     With gradient g, weights w and rate r, a step is g += weight_decay w;
@@ -35,29 +37,16 @@ class TensorFlowRMSProp(torch.optim.Optimizer):
         eps: float = 1e-10,
         weight_decay: float = 0.0,
     ) -> None:
-        for name, value in (("decay", decay), ("momentum", momentum)):
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} must be in [0, 1), not {value!r}")
-        for name, value in (("eps", eps), ("weight_decay", weight_decay)):
-            if not value >= 0:
-                raise ValueError(f"{name} must be at least 0, not {value!r}")
+        check_fractions(decay=decay, momentum=momentum)
+        check_not_negative(eps=eps, weight_decay=weight_decay)
         values = {"lr": lr, "decay": decay, "momentum": momentum, "eps": eps}
         super().__init__(parameters, {**values, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(  # ty: ignore[incompatible-method-override] # torch declares it twice, by closure
-        self, closure: Callable[[], float] | None = None
-    ) -> float | None:
-        """Change every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._change(parameter, parameter.grad, group)
-        return loss
+    def change(self, group: dict[str, Any]) -> None:
+        """Change the parameters of a group one by one."""
+        for weight in group["params"]:
+            if weight.grad is not None:
+                self._change(weight, weight.grad, group)
 
     def _change(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
