@@ -132,6 +132,17 @@ def test_a_contact_sheet_refuses_what_it_cant_pair(
         assert len(ended.err.splitlines()) == 1
 
 
+def test_several_pictures_are_svg_where_that_is_asked_for(
+    call, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    ended = call(
+        "visualize", "saliency", run_folder, *pictures, "--svg", "--out", tmp_path / "maps"
+    )
+    assert ended.code == 0
+    names = {f"{picture.stem}-saliency.svg" for picture in pictures}
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == names
+
+
 def test_random_weights_are_a_table_too(call, run_folder: Path, pictures: list[Path], tmp_path):
     out = tmp_path / "check.png"
     ended = call(

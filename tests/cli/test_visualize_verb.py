@@ -121,6 +121,7 @@ def test_a_name_takes_its_weights(
         (["gradcam", "MODEL", "IMAGE", "--label", "10"], "no class 10; there are 10, from 0 to 9"),
         (["gradcam", "MODEL", "IMAGE", "--label", "-1"], "no class -1; there are 10"),
         (["gradcam", "MODEL", "IMAGE", "--out", "cam.jpg"], "must end in .png or .svg"),
+        (["gradcam", "MODEL", "IMAGE", "--out", "cam.png", "--svg"], "--svg contradicts --out"),
         (["gradcam", "MODEL", "gone.png"], "gone.png"),
         (["gradcam", "MODEL", "IMAGE", "--layer", "head.fc"], "not maps"),
     ],

@@ -41,6 +41,7 @@ def _method_list() -> str:
     type=click.Path(path_type=Path),
     help="PNG or SVG to write, or the folder of several; by default IMAGE-METHOD.png here.",
 )
+@click.option("--svg", is_flag=True, help="Write SVG where --out names no file.")
 @weights_option
 @weights_from_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
@@ -49,6 +50,7 @@ def command(
     model: str,
     images: tuple[Path, ...],
     out: Path | None,
+    svg: bool,
     weights: tuple[Path, ...],
     weights_from: str | None,
     as_json: bool,
@@ -61,7 +63,7 @@ def command(
     if row.needs_image and not images:
         raise InputError(f"{method} needs an image: convatlas visualize {method} MODEL IMAGE")
     several = len(images) > 1 and not row.one_picture
-    _check_place(out, several)
+    _check_place(out, several, svg)
     if several:
         _check_stems([image.stem for image in images])
     one_source(weights, weights_from)
@@ -70,7 +72,10 @@ def command(
     file, others = _paired(model, options.pop("with", ()), weights)
     request = Request(method, row, model, file, weights_from, images, options, others)
     drawings = importlib.import_module(f"convatlas.cli.{row.drawing}").draw(request)
-    written = [_write(drawn, method, out, several) for drawn in drawings]
+    written = [
+        {"file": str(_write(drawn, _place(drawn, method, out, several, svg))), **drawn.facts}
+        for drawn in drawings
+    ]
     if as_json:
         shown = written if several else written[0]
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -93,7 +98,7 @@ def _paired(
     return files[0], tuple(zip(others, files[1:], strict=True))
 
 
-def _check_place(out: Path | None, several: bool) -> None:
+def _check_place(out: Path | None, several: bool, svg: bool) -> None:
     """Refuse a name that the pictures can't have before they are computed."""
     if out is None:
         return
@@ -101,6 +106,8 @@ def _check_place(out: Path | None, several: bool) -> None:
         raise InputError(f"several images make several pictures: --out is a folder, not {out}")
     if not several and out.suffix.lower() not in _KINDS:
         raise InputError(f"pictures are PNG or SVG: --out must end in .png or .svg, not {out}")
+    if svg and out.suffix.lower() == ".png":
+        raise InputError(f"--svg contradicts --out {out}")
 
 
 def _check_stems(stems: list[str]) -> None:
@@ -119,14 +126,17 @@ def _check_options(method: str, options: dict[str, Any]) -> None:
             raise InputError(f"{method} takes no --{name}; it takes {takes}")
 
 
-def _write(drawn: Drawn, method: str, out: Path | None, several: bool) -> dict[str, Any]:
+def _place(drawn: Drawn, method: str, out: Path | None, several: bool, svg: bool) -> Path:
+    name = Path(f"{drawn.stem}-{method}.{'svg' if svg else 'png'}")
+    return name if out is None else out / name if several else out
+
+
+def _write(drawn: Drawn, path: Path) -> Path:
     from convatlas.files import whole_file, write_text
 
-    name = Path(f"{drawn.stem}-{method}.png")
-    path = name if out is None else out / name if several else out
     if path.suffix.lower() == ".svg":
         write_text(path, drawn.picture.svg())
     else:
         with whole_file(path) as aside:
             drawn.picture.image().save(aside, format="PNG")
-    return {"file": str(path), **drawn.facts}
+    return path
