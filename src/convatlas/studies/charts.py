@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PERCENT = 100.0
+MANY = 4  # curves; the names of more stand beside the chart, where they hide nothing
 
 
 def figure(title: str, width: float = 6.4, height: float = 3.6) -> "tuple[Figure, Axes]":
@@ -110,7 +111,8 @@ def curves(
     def draw(results: Results) -> "Figure":
         from matplotlib.ticker import MaxNLocator
 
-        fig, axes = figure(title)
+        many = len(cases or results.cases) > MANY
+        fig, axes = figure(title, width=7.6 if many else 6.4)
         for i, name in enumerate(cases or results.cases):
             rows = [[_scaled(v, scale) for v in row] for row in results.values(name, metric)]  # ty: ignore[not-iterable]
             epochs = range(1, len(rows[0]) + 1)
@@ -126,7 +128,10 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log:
             axes.set_yscale("log")
-        axes.legend(frameon=False, fontsize=8)
+        if many:
+            fig.legend(loc="outside right center", frameon=False, fontsize=8)
+        else:
+            axes.legend(frameon=False, fontsize=8)
         return fig
 
     return draw
