@@ -78,6 +78,7 @@ def test_a_method_draws_one_picture(
         (["towers", "MODEL", "IMAGE"], "they take no image"),
         (["mistakes", "MODEL"], "can't read"),
         (["mistakes", "gone"], "whose images? name them, --data digits, or give the folder"),
+        (["mistakes", "MODEL", "--weights", "x.pth"], "has weights of its own"),
         (["mistakes", "MODEL", "--split", "val"], "--split is of --data"),
         (["mistakes", "MODEL", "IMAGE"], "not in single images"),
         (["mistakes", "MODEL", "--data", "digits", "--count", "0"], "at least 1 mistake"),

@@ -69,6 +69,10 @@ def _of_run(request: Request) -> Tested:
         raise InputError(
             "whose images? name them, --data digits, or give the folder of a finished run"
         )
+    if request.weights is not None:
+        raise InputError(
+            f"{request.model} has weights of its own: --weights belongs to a network's name"
+        )
     run = read_run(request.model)
     if run.test.get("kind") == SEGMENTATION:
         raise InputError(f"{request.model} gives a class to each pixel: report.html shows its test")
