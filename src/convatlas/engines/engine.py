@@ -56,7 +56,7 @@ class Engine(Protocol):
         extra: Of convatlas, which installs what it needs; empty: nothing is needed.
         precisions: Those that it can compute in, where the machine can.
         devices: Kinds of torch device that it runs on.
-        quick: Prepares in seconds; `auto` tries a slow one only where no other runtime is.
+        quick: Prepares in seconds; `auto` tries a slow one only where eager is alone.
     """
 
     name: ClassVar[str]

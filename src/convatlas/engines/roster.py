@@ -7,10 +7,11 @@ from convatlas.engines.eager import Eager
 from convatlas.engines.engine import PRECISIONS, Engine, Precision
 from convatlas.engines.onnxruntime import OnnxRuntime
 from convatlas.engines.openvino import OpenVino
+from convatlas.engines.packed import Packed
 from convatlas.errors import InputError, unknown
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (Eager(), Compiled(), OpenVino(), OnnxRuntime())
+    engine.name: engine for engine in (Eager(), Packed(), Compiled(), OpenVino(), OnnxRuntime())
 }
 
 
@@ -57,7 +58,7 @@ def candidates(precision: Precision, device: str) -> tuple[list[Engine], dict[st
             left[engine.name] = reason
         else:
             able.append(engine)
-    others = [engine for engine in able if engine.quick and engine.extra]
+    others = [engine for engine in able if engine.quick and engine is not able[0]]
     for engine in [engine for engine in able if not engine.quick] if others else ():
         able.remove(engine)
         left[engine.name] = f"slow to prepare, and {others[0].name} is there: ask for it by name"
