@@ -52,10 +52,10 @@ def test_a_picture_that_fails_is_named(pictures, tmp_path, monkeypatch, seed):
     def fail(split, i):
         if split.files[i].startswith("train") and i == bad:
             raise RuntimeError(f"a defect at {split.name(i)}")
-        return image(split, i)
+        return view(split, i)
 
-    image = FolderSplit.image
-    monkeypatch.setattr(FolderSplit, "image", fail)
+    view = FolderSplit.view
+    monkeypatch.setattr(FolderSplit, "view", fail)
     with pytest.raises(RuntimeError, match=r"a defect at train/"):
         start_run("lenet5_modern", pictures, out=tmp_path, options=OPTIONS, **SETTINGS)
     assert multiprocessing.active_children() == []
@@ -68,10 +68,10 @@ def test_a_picture_that_hangs_is_named(pictures, tmp_path, monkeypatch, seed):
     def hang(split, i):
         if split.files[i].startswith("train") and i == bad:
             time.sleep(1000)
-        return image(split, i)
+        return view(split, i)
 
-    image = FolderSplit.image
-    monkeypatch.setattr(FolderSplit, "image", hang)
+    view = FolderSplit.view
+    monkeypatch.setattr(FolderSplit, "view", hang)
     monkeypatch.setattr("convatlas.data.workers.NOTICE_AFTER", 1.0)
     monkeypatch.setattr("convatlas.data.workers.GIVE_UP_AFTER", 2.0)
     with (
