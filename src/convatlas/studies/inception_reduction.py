@@ -120,6 +120,6 @@ STUDY = Study(
     },
     paper_images="imagenet",
     differs=f"A network of {MODULES} modules on {10 * EACH:,} CIFAR-10 images of 16x16 pixels, "
-    f"{EPOCHS} epochs. Both have equally many maps behind each module. The lecture's 358 M counts "
-    "the 3x3 convolution of its example twice.",
+    f"{EPOCHS} epochs by Adam. Both have equally many maps behind each module. The lecture's "
+    "358 M counts the 3x3 convolution of its example twice.",
 )
