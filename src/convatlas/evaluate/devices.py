@@ -2,7 +2,7 @@
 
 import torch
 
-from convatlas.errors import InputError, unknown
+from convatlas.errors import InputError, UnknownNameError
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,10 @@ def find_device(name: str = "auto", part: tuple[int, int] = (0, 1)) -> torch.dev
     elif kind not in ("cpu", "cuda", "mps") or (
         colon and not (kind == "cuda" and _is_place(place))
     ):
-        raise unknown("device", name, dict.fromkeys(["auto", "cpu", "cuda", *here]))
+        known = ", ".join(dict.fromkeys(["auto", "cpu", "cuda", *here]))
+        raise UnknownNameError(
+            f"no device named {name!r}; there are: {known}"
+        )  # "gpu" is not "cpu"
     if colon and processes > 1:
         raise InputError(f"processes take a card each: give --device cuda, not {name}")
     wanted = f"cuda:{int(place or number)}" if kind == "cuda" else kind
