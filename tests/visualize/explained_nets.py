@@ -21,6 +21,20 @@ def classifiers(fast: Collection[str]) -> list[Any]:
     ]
 
 
+@torch.no_grad()
+def settle_norms(network: nn.Module, shape: tuple[int, ...]) -> None:
+    """Teach the norms of a fresh network its signals: over 1,202 layers they would overflow."""
+    norms = [
+        m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    network.train()(torch.randn(4, *shape, generator=torch.Generator().manual_seed(0)))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
 def images(count: int = 2, side: int = 12, channels: int = 3, seed: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, channels, side, side, generator=generator, dtype=torch.float64)

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from explained_nets import assert_same, classifiers, state_of
+from explained_nets import assert_same, classifiers, settle_norms, state_of
 from torch import Tensor, nn
 
 from convatlas.catalog import build, find
@@ -44,6 +44,7 @@ def test_every_explanation_of_a_network(name: str) -> None:
     options, side = smallest(name)
     torch.manual_seed(0)
     network = build(name, num_classes=7, **options)
+    settle_norms(network, (network.in_channels, side, side))
     x = torch.randn(1, network.in_channels, side, side)
     before = state_of(network)
     half = partial(occlusion, size=-(-side // 2), stride=-(-side // 2))

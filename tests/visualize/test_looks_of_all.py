@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from explained_nets import assert_same, classifiers, state_of
+from explained_nets import assert_same, classifiers, settle_norms, state_of
 
 from convatlas.catalog import build
 from convatlas.data.loader import batches
@@ -41,6 +41,7 @@ def test_every_look_at_a_network(name: str) -> None:
     torch.manual_seed(0)
     network = build(name, num_classes=7, **options)
     channels = network.in_channels
+    settle_norms(network, (channels, side, side))
     split = split_of(side, channels)
     seen = Preprocessing((side, side), (0.5,) * channels, (0.25,) * channels)
     images = torch.stack([seen(split.image(i)) for i in range(len(split))])[:1]
