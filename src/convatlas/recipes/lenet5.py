@@ -30,6 +30,8 @@ _PAPER = Recipe(
         "prints 2.4 / F. With that, the curvature before the first pass gives 98 in 100 weights "
         "rates of 0.01 to 0.025, and F6 saturates within five steps; with the root they are "
         "0.00006 to 0.016. Section III-B prints 0.00007 to 0.016.",
+        "The curvature begins with the 2 of the distance to the right code; the paper does not say "
+        "how it differentiates equation 9, whose second term takes that away as it learns.",
     ),
 )
 
