@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
 from convatlas.report import listing as room
 from convatlas.report.listing import Listed, listing
+from convatlas.report.shown import shown
 
 
 def modules(*args: str) -> set[str]:
@@ -44,8 +46,23 @@ def test_a_list_that_was_made_before_needs_no_torch(counted):
         assert heavy == set()
 
 
-def test_show_imports_neither_the_compiler_nor_its_algebra():
+def test_show_imports_neither_the_compiler_nor_its_algebra(counted):
     assert {"sympy", "torch._dynamo", "torch._inductor"} & modules("show", "lenet5") == set()
+    heavy = {"torch", "numpy", "PIL", "yaml"}
+    assert heavy & modules("show", "lenet5") == set()  # the second time all is kept
+    assert heavy & modules("show", "lenet5", "--json") == set()
+
+
+def test_what_is_kept_of_a_network_is_what_was_shown(counted, tmp_path):
+    first = shown("lenet5_modern")
+    file = tmp_path / "costs" / "show-lenet5_modern.json"
+    assert file.exists()
+    assert json.loads(json.dumps(asdict(first))) == asdict(shown("lenet5_modern"))
+    file.write_text("{}")
+    assert shown("lenet5_modern") == first
+    other = shown("lenet5_modern", classes=3)
+    assert other.document["params"] != first.document["params"]
+    assert [path.name for path in file.parent.glob("show*")] == [file.name]
 
 
 def test_a_kept_list_is_the_list(counted, tmp_path, monkeypatch):

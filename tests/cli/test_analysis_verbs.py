@@ -66,6 +66,7 @@ def test_list_counts_only_once(one_paper: Path, capsys: pytest.CaptureFixture[st
     kept = json.loads(one_paper.read_text(encoding="utf-8"))
     kept["costs"]["lenet5"] = [1, 2]
     one_paper.write_text(json.dumps(kept), encoding="utf-8")
+    one_paper.with_name("list.json").unlink()
     assert code_of("list") == 0
     second = capsys.readouterr()
     assert second.err == ""

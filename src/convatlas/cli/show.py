@@ -9,8 +9,7 @@ import click
 from convatlas.cli.options import input_option, set_option
 
 if TYPE_CHECKING:
-    from convatlas.analysis.report import Report
-    from convatlas.card import Architecture, Variant
+    from convatlas.report.shown import Shown
 
 _NUMBERS = ("kernel", "stride", "params", "MACs", "field")
 
@@ -50,43 +49,43 @@ def command(
 
     Example: convatlas show resnet50 --input 3x320x320 --set shortcut=A
     """
-    from convatlas import catalog
-    from convatlas.analysis.diff import diff_reports
-    from convatlas.analysis.report import COUNTED, analyze_name
-    from convatlas.analysis.surgery import altered
     from convatlas.cli.tables import print_table
-    from convatlas.plots import check_chart
+    from convatlas.report.shown import shown
 
     if plot is not None:
-        check_chart(plot)
+        _draw(name, input_shape, classes, changes, block, plot)
     elif block is not None:
         raise click.UsageError("--block needs --plot FILE to draw to")
-    report = altered(name, changes, input_shape, classes)
-    paper = analyze_name(name, input_shape, classes) if changes else report
-    architecture, variant = catalog.find(name)
-    deviations = _deviations(architecture, variant)
-    found = diff_reports(paper, report)
-    if plot is not None:
-        _draw(report, block, plot)
+    found = shown(name, input_shape, classes, changes)
     if as_json:
-        card = {"paper": _paper(architecture), "deviations": deviations}
-        card |= {"diff": found.to_dict()} if changes else {}
-        click.echo(json.dumps(report.to_dict() | card, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(found.document, indent=2, ensure_ascii=False))
         return
-    _print(report, _paper(architecture), deviations)
-    if changes:
+    _print(found)
+    if found.changes:
         settings = ", ".join(f"{key}={value}" for key, value in changes.items())
         head = ("", name, settings, "change")
-        print_table(head, found.total_rows(), right=head[1:])
+        print_table(head, found.changes, right=head[1:])
         click.echo()
-    click.echo(COUNTED)
+    click.echo(found.document["counted"])
 
 
-def _draw(report: "Report", block: str | None, plot: Path) -> None:
+def _draw(
+    name: str,
+    input_shape: tuple[int, ...] | None,
+    classes: int | None,
+    changes: dict[str, Any],
+    block: str | None,
+    plot: Path,
+) -> None:
+    from convatlas.plots import check_chart
+
+    check_chart(plot)  # before anything is computed for it
     from convatlas.analysis.block_chart import draw_blocks
     from convatlas.analysis.blocks import find_block
     from convatlas.analysis.network_chart import draw_network
+    from convatlas.analysis.surgery import altered
 
+    report = altered(name, changes, input_shape, classes)
     if block is None:
         draw_network(report, plot)
     else:
@@ -94,35 +93,21 @@ def _draw(report: "Report", block: str | None, plot: Path) -> None:
     click.echo(f"drew {plot}", err=True)
 
 
-def _print(report: "Report", paper: dict[str, Any], deviations: list[str]) -> None:
-    from convatlas.analysis.report import size_text
+def _print(found: "Shown") -> None:
     from convatlas.cli.tables import print_table
 
-    click.echo(f"{report.name} on {size_text(report.input_shape)}")
-    click.echo("{title}\n{authors}, {year}, {url}\n".format(**paper))
-    head, *rows = report.rows()
+    facts = found.document
+    size = "x".join(map(str, facts["input_shape"])) or "1"
+    click.echo(f"{facts['name']} on {size}")
+    click.echo("{title}\n{authors}, {year}, {url}\n".format(**facts["paper"]))
+    head, *rows = found.rows
     print_table(head, rows, right=_NUMBERS)
     click.echo()
-    for what, amount in report.totals():
+    for what, amount in found.totals:
         click.echo(f"{what + ':':17}{amount}")
-    smallest = report.min_input_size
+    smallest = facts["min_input_size"]
     if smallest is not None:
         click.echo(f"{'least input:':17}{smallest}x{smallest}")
-    for deviation in deviations:
+    for deviation in facts["deviations"]:
         click.echo(f"{'deviation:':17}{deviation}")
     click.echo()
-
-
-def _paper(architecture: "Architecture") -> dict[str, Any]:
-    paper = architecture.paper
-    return {
-        "title": paper.title,
-        "authors": paper.authors,
-        "year": paper.year,
-        "url": paper.url,
-    }
-
-
-def _deviations(architecture: "Architecture", variant: "Variant") -> list[str]:
-    own = [variant.deviation] if variant.deviation else []
-    return [*own, *architecture.deviations]
