@@ -130,6 +130,7 @@ def _draw(results: Results) -> "Figure":
         axes.plot(MOVES, accuracy.mean(0), "o-", color=COLOURS[i], label=name)
     axes.axhline(10, color=COLOURS[-1], linewidth=0.8, linestyle=":")
     axes.set_ylim(0, 102)
+    axes.set_xticks(MOVES)
     axes.set_xlabel("pixels from the centre")
     axes.set_ylabel("accuracy, %")
     axes.legend(frameon=False)
