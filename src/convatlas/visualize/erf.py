@@ -80,7 +80,9 @@ def effective_field(model: nn.Module, images: Tensor, layer: str | None = None) 
         if value.requires_grad:
             gradient = torch.autograd.grad(value, inputs, allow_unused=True)[0]
     if gradient is None or not torch.isfinite(gradient).all() or not gradient.any():
-        raise InputError(f"the middle of the maps of layer {name!r} depends on no pixel")
+        raise InputError(
+            f"the middle of the maps of layer {name!r} depends on no pixel of {len(images)} images"
+        )
     heat = gradient.detach().double().abs().mean(dim=(0, 1))
     record = record_of(model, tuple(images.shape[1:]), name)
     return EffectiveField(name, heat / heat.sum(), seen_box(record, middle))
