@@ -7,6 +7,7 @@ from installed import need
 import convatlas as ca
 from convatlas.catalog import build, find, variants
 from convatlas.engines.roster import ENGINES
+from convatlas.engines.worker import settle
 from test_matrix import smallest
 
 FAST = {"lenet5", "alexnet", "resnet20_cifar", "squeezenet1_1", "unet"}
@@ -29,8 +30,10 @@ def test_answers_are_those_of_the_network(name, engine):
     need(engine)
     options, side = smallest(name)
     torch.manual_seed(0)
-    model = build(name, num_classes=7, **options).eval()
-    x = torch.randn(2, find(name)[1].input_shape[0], side, side)
+    channels = find(name)[1].input_shape[0]
+    model = build(name, num_classes=7, **options)
+    settle(model, torch.randn(4, channels, side, side))
+    x = torch.randn(2, channels, side, side)
     found = ca.optimize(model, x, engine=engine)
     with torch.no_grad():
         expected = model(x)

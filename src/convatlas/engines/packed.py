@@ -33,8 +33,8 @@ class PackedConv(nn.Module):
         how = (conv.padding, conv.stride, conv.dilation, conv.groups)
         self.padding, self.stride, self.dilation, self.groups = how
         plain = conv.weight.detach().contiguous(memory_format=torch.channels_last)
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(plain, *how, list(size))
-        self.bias = None if conv.bias is None else conv.bias.detach()
+        self.weight = _kept(torch.ops.mkldnn._reorder_convolution_weight(plain, *how, list(size)))
+        self.bias = conv.bias
         self.act, self.scalars = _pointwise(act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,8 +51,8 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear, size: torch.Size, act: nn.Module | None) -> None:
         super().__init__()
         plain = linear.weight.detach().contiguous()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(plain, size[0])
-        self.bias = None if linear.bias is None else linear.bias.detach()
+        self.weight = _kept(torch.ops.mkldnn._reorder_linear_weight(plain, size[0]))
+        self.bias = linear.bias
         self.act, self.scalars = _pointwise(act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,6 +152,11 @@ def _packed(
     if type(layer) is nn.Linear and len(size) == 2:
         return PackedLinear(layer, size, act)
     return None
+
+
+def _kept(weight: Tensor) -> nn.Parameter:
+    """Let a network that asks its layers for the device of their parameters find it."""
+    return nn.Parameter(weight, requires_grad=False)
 
 
 def _pointwise(act: nn.Module | None) -> tuple[str, list[float]]:

@@ -88,16 +88,20 @@ def _facts(ready: Optimized, seconds: float) -> dict[str, Any]:
 
 
 def fresh(name: str, shape: tuple[int, int, int]) -> nn.Module:
-    """Build a network whose norms have the statistics of random images, in evaluation mode.
-
-    With those of a fresh one, 0 and 1, the values of a deep network grow or fade on the way.
-    """
+    """Build a network whose norms know what values come, in evaluation mode."""
     torch.manual_seed(SEED)
-    model = build(name, in_channels=shape[0])
+    return settle(build(name, in_channels=shape[0]), torch.randn(4, *shape))
+
+
+def settle(model: nn.Module, images: Tensor) -> nn.Module:
+    """Give the norms the statistics of images, and put the network in evaluation mode.
+
+    With those of a fresh network, 0 and 1, the values of a deep one grow past all bounds or fade.
+    """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # the mean over what is seen
     if norms:
         with torch.no_grad():
-            model.train()(torch.randn(4, *shape))
+            model.train()(images)
     return model.eval()
