@@ -1,5 +1,7 @@
 """`torch.compile` with frozen weights. Compiling takes from ten seconds to a minute."""
 
+import contextlib
+import importlib
 import shutil
 import warnings
 from typing import Any, ClassVar
@@ -9,6 +11,8 @@ from torch import nn
 
 from convatlas.engines.eager import PreparedModule, dtype_of, reshaped
 from convatlas.engines.engine import EngineError, Order, Precision
+
+_MANY = 10_000
 
 
 class Compiled:
@@ -36,16 +40,21 @@ class Compiled:
             EngineError: torch can't compile the network, or the compiler fails.
         """
         module, count = reshaped(order)
-        torch.compiler.reset()  # else a tenth shape of the same network is no longer compiled
         facts: dict[str, Any] = {"norms_folded": count, "threads": torch.get_num_threads()}
-        prepared = PreparedModule(_frozen(module), dtype_of(order.precision), facts)
         try:
-            with warnings.catch_warnings(action="ignore"):
+            with warnings.catch_warnings(action="ignore"), _any_number():
+                prepared = PreparedModule(_frozen(module), dtype_of(order.precision), facts)
                 prepared.run(order.example)
         except Exception as error:  # of the tracer, of the generator or of the compiler
             reason = str(error).strip().partition("\n")[0]
             raise EngineError(f"torch.compile can't take this network: {reason}") from error
         return prepared
+
+
+def _any_number() -> contextlib.AbstractContextManager[None]:
+    """Let torch compile one network for more than eight shapes."""
+    config = importlib.import_module("torch._dynamo.config")
+    return config.patch(recompile_limit=_MANY, accumulated_recompile_limit=_MANY)
 
 
 def _frozen(module: nn.Module) -> nn.Module:
