@@ -242,10 +242,13 @@ class TestReadings:
         return tmp_path / "run"
 
     def test_every_reading_of_the_own_test_images_is_counted(self, call, run: Path) -> None:
+        page = run / "report.html"
+        page.write_text("<!-- later readings --><!-- end of the later readings -->")
         first = json_of(call, run, "--data", "digits")
         assert first["test_reads"] == {str(run): 2}
         again = call("evaluate", run / "model.safetensors", "--data", "digits")
         assert "were read 3 times so far" in again.out
+        assert page.read_text().count("<li>20") == 2
         lines = (run / "test_reads.jsonl").read_text().splitlines()
         assert [json.loads(line)["protocol"] for line in lines] == ["center", "center"]
         assert json.loads(lines[0])["top1_accuracy"] == first["top1_accuracy"]
