@@ -180,6 +180,7 @@ def against(
                 )
         if log:
             axes.set_xscale("log")
+        axes.margins(x=0.15)  # room for the names
         axes.set_xlabel(x_label)
         axes.set_ylabel(label)
         if len(groups) > 1:
