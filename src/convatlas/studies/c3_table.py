@@ -21,7 +21,7 @@ NETWORKS = {"connection table": "lenet5", "all connections": "lenet5_dense_c3"}
 TABLE, ALL = NETWORKS
 PARAMS = {TABLE: 60_000, ALL: 60_900}
 SIDE = 32  # pixels; digits of 28 get a border
-EACH, EPOCHS = 300, 10  # training digits of a class
+EACH, EPOCHS = 500, 12  # training digits of a class
 
 
 def cases(scale: Scale) -> list[Case]:

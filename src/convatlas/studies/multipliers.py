@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ALPHAS = (1.0, 0.75, 0.5, 0.25)  # width multiplier
 SIDES = {"small": (32, 28, 24, 20), "paper": (224, 192, 160, 128)}  # resolution multiplier
 ROWS = (Row(1, 32), Row(2, 64), Row(1, 64), Row(2, 128), Row(1, 128))
-EACH, EPOCHS = 200, 6  # training images of a class
+EACH, EPOCHS = 250, 8  # training images of a class
 TREND = 0.8  # least rank correlation of accuracy and multiply-adds
 
 
