@@ -38,10 +38,10 @@ def test_a_network_that_never_gets_there_is_slow():
 
 def test_the_networks_differ_in_batch_norm_alone():
     with_, without = make_network(True), make_network(False)
-    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in with_.modules()) == 6
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in with_.modules()) == 9
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in without.modules())
     for net in (with_, without):
-        assert sum(isinstance(layer, nn.Conv2d) for layer in net.modules()) == 6
+        assert sum(isinstance(layer, nn.Conv2d) for layer in net.modules()) == 9
         assert net(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
 
 

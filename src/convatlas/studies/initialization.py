@@ -133,10 +133,11 @@ def judge(results: Results) -> Sequence[Check]:
             0.85,
         ),
         *(
-            at_least(
+            Check(
                 f"{draw}: the loss falls by at least 0.1",
-                [guessing - loss for loss in results.values(draw, "train_loss")],
+                tuple(guessing - loss for loss in results.values(draw, "train_loss")),
                 0.1,
+                "",
             )
             for draw in (GLOROT, HE)
         ),
