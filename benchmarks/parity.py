@@ -1,19 +1,22 @@
 """Export each network to each format and compare the reloaded file with the network.
 
 Run: python benchmarks/parity.py [--formats onnx openvino torch] [--any-size] [NETWORK ...]
+     python benchmarks/parity.py --table    # docs/export.md, from the newest results
 
 Needs the extras onnx and openvino. Weights are fresh, norms have the statistics of random images.
-The table is a file in benchmarks/results/, from which docs/export.md is made.
+The result is a file in benchmarks/results/; of several, later ones count.
 """
 
 import argparse
+import json
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from record import write_record
+from record import RESULTS, machine_name, write_record
 
 from convatlas.analysis.report import analyze_name
 from convatlas.catalog import input_shape_of, variants
@@ -21,6 +24,10 @@ from convatlas.engines.worker import fresh
 from convatlas.errors import UserError
 from convatlas.export.formats import FORMATS
 from convatlas.export.writing import export_network
+from convatlas.files import write_text
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "export.md"
+BEGIN, END = "<!-- table: benchmarks/parity.py --table -->\n", "<!-- end of the table -->"
 
 
 def main() -> None:
@@ -29,7 +36,11 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument("--any-size", action="store_true", help="let height and width vary too")
     parser.add_argument("--minutes", type=float, default=600.0, help="begin no network after that")
+    parser.add_argument("--table", action="store_true", help="renew the table of docs/export.md")
     args = parser.parse_args()
+    if args.table:
+        write_table()
+        return
     end = time.monotonic() + 60 * args.minutes
     rows: list[dict[str, Any]] = []
     # the quick ones first, so that few are left where the time is short
@@ -38,10 +49,19 @@ def main() -> None:
             rows += parity(name, args.formats, args.any_size)
     failed = [f"{row['network']} {row['format']}" for row in rows if row["refused"]]
     print(f"{len(rows) - len(failed)} of {len(rows)} agree; not: {', '.join(failed) or 'none'}")
-    if not args.networks:
-        done = {row["network"] for row in rows}
-        left = [name for name in variants() if name not in done]
-        print(write_record("parity", rows, any_size=args.any_size, not_reached=left))
+    rows = [*measured_today({(row["network"], row["format"]) for row in rows}), *rows]
+    done = {row["network"] for row in rows}
+    left = [name for name in variants() if name not in done]
+    print(write_record("parity", rows, any_size=args.any_size, not_reached=left))
+
+
+def measured_today(renewed: set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Give the rows of a former run of this day, but for those that are renewed."""
+    path = RESULTS / f"{date.today()}-{machine_name()}-parity.json"
+    if not path.exists():
+        return []
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if (row["network"], row["format"]) not in renewed]
 
 
 def _size(name: str) -> int:
@@ -88,6 +108,26 @@ def written(
         "input_shape": list(found.input_shape),
         "bytes": found.bytes,
     }
+
+
+def write_table() -> None:
+    """Put what all results say of each network and format into docs/export.md."""
+    found: dict[str, dict[str, str]] = {}
+    for file in sorted(RESULTS.glob("*-parity.json")):
+        for row in json.loads(file.read_text(encoding="utf-8"))["rows"]:
+            said = row["refused"] or f"{row['relative_error']:.0e}"
+            found.setdefault(row["network"], {})[row["format"]] = said
+    head = ["network", *FORMATS]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name in filter(found.get, variants()):
+        cells = [found[name].get(kind, "") for kind in FORMATS]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    left = len(variants()) - len(found)
+    if left:
+        lines.append(f"\n{left} networks have not been measured yet.")
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    write_text(PAGE, before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
 
 
 if __name__ == "__main__":

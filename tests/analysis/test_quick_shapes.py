@@ -74,6 +74,7 @@ def test_sums_and_means(keep):
         same(aten.mean.dim, maps(2, 3, 4, 5), dims, keep)
 
 
+@pytest.mark.slow
 def test_no_network_needs_the_compiler_to_be_analysed():
     """Its import takes a second; one network for each kind of operation."""
     names = ["lenet5", "alexnet", "googlenet", "unet", "resnet50", "densenet121", "efficientnet_b0"]

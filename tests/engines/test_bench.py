@@ -114,6 +114,7 @@ def test_the_peak_counts_from_when_it_is_asked_to():
     del held
 
 
+@pytest.mark.slow
 def test_kept_memory_computes_the_same():
     """In a process of its own: the setting holds until the process ends."""
     import subprocess

@@ -16,6 +16,10 @@ from convatlas.export.needs import missing
 from convatlas.export.program import input_sizes, takes_any_size, trace
 from convatlas.export.writing import export_network
 
+# its exporter takes seconds even for two layers
+SLOW_ONNX = [
+    pytest.param(name, marks=pytest.mark.slow if name == "onnx" else ()) for name in FORMATS
+]
 PREPROCESSING = {"size": [32, 32], "mean": [0.1], "std": [0.3]}
 
 
@@ -68,7 +72,7 @@ def test_a_file_answers_as_the_network_and_tells_the_rest(name, network, metadat
         torch.testing.assert_close(run(x), network(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SLOW_ONNX)
 def test_a_file_of_one_size_refuses_others(name, network, metadata, tmp_path):
     need(name)
     path = tmp_path / f"net{FORMATS[name].suffixes[0]}"
@@ -164,7 +168,7 @@ def test_what_can_not_be_is_one_clear_line(network, metadata, tmp_path, monkeypa
         export_network(network, metadata, tmp_path / "net.onnx", "onnx")
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SLOW_ONNX)
 def test_a_full_disk_leaves_nothing(name, network, metadata, tmp_path, small_disk):
     need(name)
     path = tmp_path / f"net{FORMATS[name].suffixes[0]}"
