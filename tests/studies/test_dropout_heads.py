@@ -1,9 +1,12 @@
+import pytest
+import torch
 from faked_results import passes
 from torch import nn
 
 from convatlas.recipe import to_dict
 from convatlas.recipes.nin import RECIPES
 from convatlas.studies.dropout_heads import AVERAGE, DENSE, DROPOUT, STUDY
+from convatlas.studies.small_nets import small_nin
 
 
 def metrics(error, gap):
@@ -35,3 +38,12 @@ def test_the_papers_scale_is_nin_as_the_paper_trained_it():
     for case in STUDY.cases("paper"):
         assert case.settings["recipe"] == to_dict(RECIPES["cifar10"])
         assert case.settings["images"]["train"] is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_class_can_be_learnt_from_the_first_weights(seed):
+    torch.manual_seed(seed)
+    net = small_nin(drop_after=()).eval()
+    with torch.no_grad():
+        scores = net(torch.randn(64, 3, 16, 16))
+    assert (scores > 0).any(0).all()

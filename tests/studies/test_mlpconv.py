@@ -6,6 +6,7 @@ from faked_results import passes
 from convatlas.architectures.nin import CIFAR_10
 from convatlas.catalog import build
 from convatlas.studies.mlpconv import LINEAR, MLP, ROWS, STUDY, WIDTHS, WITHIN, _linear
+from convatlas.studies.small_nets import small_nin
 
 
 def metrics(error, params):
@@ -21,7 +22,7 @@ def test_the_papers_numbers_pass_and_reversed_or_unfair_ones_fail():
 def test_both_networks_have_as_many_parameters_at_each_scale():
     makers = {
         "small": (
-            partial(build, "nin_cifar10", rows=ROWS),
+            partial(small_nin, ROWS),
             partial(_linear, ROWS, WIDTHS["small"]),
         ),
         "paper": (partial(build, "nin_cifar10"), partial(_linear, CIFAR_10, WIDTHS["paper"])),
@@ -35,7 +36,7 @@ def test_both_networks_have_as_many_parameters_at_each_scale():
 
 def test_the_linear_network_has_a_linear_filter_and_a_relu_for_each_mlpconv():
     net = _linear(ROWS, WIDTHS["small"])
-    convs = [layer for layer in net if isinstance(layer, torch.nn.Conv2d)]
+    convs = [layer for layer in net.children() if isinstance(layer, torch.nn.Conv2d)]
     assert [conv.kernel_size[0] for conv in convs] == [row.kernel for row in ROWS]
     assert net(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
     assert [case.name for case in STUDY.cases("paper")] == [MLP, LINEAR]

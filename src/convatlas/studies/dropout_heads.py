@@ -15,11 +15,11 @@ from convatlas.studies.charts import dots
 from convatlas.studies.checks import less_error, no_worse
 from convatlas.studies.images import Subset
 from convatlas.studies.lab import training_case
-from convatlas.studies.small_nets import CLASSES, NIN_ROWS, small_images, small_recipe
+from convatlas.studies.small_nets import CLASSES, small_images, small_nin, small_recipe
 from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
 
 DENSE, DROPOUT, AVERAGE = "fully connected", "fully connected, dropout", "global average"
-EACH, EPOCHS = 200, 25  # training images of a class
+EACH, EPOCHS = 200, 18  # training images of a class
 SIDES = {"small": 4, "paper": 8}  # pixels of the last maps
 
 
@@ -30,7 +30,7 @@ def cases(scale: Scale) -> list[Case]:
         make = partial(build, "nin_cifar10")
     else:
         recipe, images = small_recipe(EPOCHS), small_images(EACH)
-        make = partial(build, "nin_cifar10", rows=NIN_ROWS, drop_after=())
+        make = partial(small_nin, drop_after=())
     places = SIDES[scale] ** 2
     makers = {
         DENSE: partial(_dense, make, places, 0.0),
@@ -89,5 +89,6 @@ STUDY = Study(
         "params": "parameters",
     },
     differs=f"A sixth of the maps, CIFAR-10 images of 16x16 pixels, {10 * EACH:,} of 50,000, "
-    f"{EPOCHS} epochs, weights by He's formula, no dropout between the layers.",
+    f"{EPOCHS} epochs, weights by He's formula, class maps that begin above 0, no dropout between "
+    "the layers.",
 )

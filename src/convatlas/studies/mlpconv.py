@@ -18,7 +18,15 @@ from convatlas.studies.charts import curves
 from convatlas.studies.checks import at_most, less_error
 from convatlas.studies.images import Subset
 from convatlas.studies.lab import training_case
-from convatlas.studies.small_nets import CHANNELS, CLASSES, he_stds, small_images, small_recipe
+from convatlas.studies.small_nets import (
+    CHANNELS,
+    CLASSES,
+    draw_class_maps_,
+    he_stds,
+    small_images,
+    small_nin,
+    small_recipe,
+)
 from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
 
 MLP, LINEAR = "mlpconv", "linear convolution"
@@ -31,15 +39,16 @@ WIDTHS = {"small": (32, 32), "paper": (192, 194)}  # of the linear layers, for e
 WITHIN = 0.02  # of the parameters
 DROPOUT = 0.5  # behind the poolings, as in the paper
 WHERE = "our own: by momentum, nine thin layers learn far slower than three"
-EACH, EPOCHS = 400, 12  # training images of a class
+EACH, EPOCHS = 400, 10  # training images of a class
 
 
 def cases(scale: Scale) -> list[Case]:
     """Give both networks, with the same filters, poolings and global average."""
     rows, recipe, images = ROWS, small_recipe(EPOCHS, Adam(2e-3), where=WHERE), small_images(EACH)
+    deep = partial(small_nin, rows)
     if scale == "paper":
         rows, recipe, images = CIFAR_10, RECIPES["cifar10"], Subset("cifar10", None, None, None)
-    deep = partial(build, "nin_cifar10", rows=rows)
+        deep = partial(build, "nin_cifar10")
     linear = partial(_linear, rows, WIDTHS[scale])
     return [
         training_case(MLP, deep, recipe, images),
@@ -60,6 +69,7 @@ def _linear(rows: Sequence[MlpConv], widths: tuple[int, ...]) -> nn.Module:
     layers["gap"], layers["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
     net = nn.Sequential(layers)
     draw_layers(net, he_fan_in_)
+    draw_class_maps_(net.get_submodule(f"conv{len(rows)}"))
     return net
 
 

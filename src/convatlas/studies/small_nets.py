@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from convatlas.architectures.alexnet import AlexNetSpec, Row, make_layers
 from convatlas.architectures.nin import MlpConv
 from convatlas.architectures.vgg import Block, Conv, VGGSpec, make_stages
 from convatlas.catalog import build
-from convatlas.layers import LocalResponseNorm, draw_layers, he_fan_in_, make_chain
+from convatlas.layers import LocalResponseNorm, draw_layers, fill_bias_, he_fan_in_, make_chain
 from convatlas.recipe import SGD, Optimizer, Recipe
 from convatlas.schedules import Cosine, Warmup
 from convatlas.studies.images import Subset
@@ -108,6 +108,23 @@ def four_layers(*, pool: int = 3, norm: Callable[[], nn.Module] | None = None) -
 def response_norm(alpha: float) -> Callable[[], nn.Module]:
     """Give what makes AlexNet's normalization with another alpha."""
     return partial(LocalResponseNorm, alpha=alpha)
+
+
+def small_nin(rows: Sequence[MlpConv] = NIN_ROWS, **changes: Any) -> nn.Module:
+    """Build Network In Network of a sixth of the maps: (N, 3, 16, 16) -> (N, 10)."""
+    net = build("nin_cifar10", rows=tuple(rows), **changes)
+    draw_class_maps_(net.get_submodule(f"stages.mlpconv{len(rows)}.cccp{2 * len(rows)}"))
+    return net
+
+
+def draw_class_maps_(conv: nn.Module) -> None:
+    """Draw the layer of the class maps so that each map begins above 0.
+
+    With few maps below it, one of them often begins below 0 for every image: its ReLU lets no
+    gradient through, and the class is never learnt.
+    """
+    nn.init.normal_(conv.get_parameter("weight"), 0.0, 0.05)  # the authors' deviation
+    fill_bias_(conv, 0.5)
 
 
 def small_vgg(blocks: tuple[Block, ...] = VGG_BLOCKS) -> nn.Module:
