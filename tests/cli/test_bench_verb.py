@@ -58,3 +58,9 @@ def test_a_precision_that_the_machine_lacks_is_one_line(refused, monkeypatch) ->
     monkeypatch.setattr(machine, "has_bfloat16", lambda _: False)
     args = ["lenet5", "--precision", "bfloat16"]
     refused("bench", args, "the cpu of this machine has no bfloat16 arithmetic")
+
+
+@pytest.mark.slow
+def test_images_that_no_engine_can_take_are_one_line(refused) -> None:
+    args = ["lenet5_modern", "--input", "1x20x20", "--engine", "eager", "--rounds", "1"]
+    refused("bench", args, "lenet5_modern: ")

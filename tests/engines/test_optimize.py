@@ -1,5 +1,6 @@
 """The choice among engines, its memory, and what it says when it can't."""
 
+import importlib.util
 import json
 
 import pytest
@@ -244,3 +245,17 @@ def test_each_has_its_turns():
     )
     assert calls == list("aabbbbaaaabb")  # each turn begins with a call that is not timed
     assert all(t.least_ms <= t.median_ms <= t.greatest_ms for t in found.values())
+
+
+def test_where_no_engine_can_the_extra_is_named(net, monkeypatch):
+    absent = {"openvino", "nncf"}
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in absent else found(name)
+    )
+    with pytest.raises(InputError, match=r"openvino: pip install 'convatlas\[openvino\]'"):
+        ca.optimize(net, X, precision="int8", images=X)
+    absent.remove("openvino")
+    monkeypatch.setattr("convatlas.export.openvino.PACKAGES", ("json",))
+    with pytest.raises(InputError, match=r"int8 needs nncf: pip install 'convatlas\[int8\]'"):
+        ca.optimize(net, X, precision="int8", images=X)

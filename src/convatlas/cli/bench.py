@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convatlas.cli.options import input_option
+from convatlas.errors import InputError
 
 if TYPE_CHECKING:
     from convatlas.engines.bench import Row
@@ -83,6 +84,8 @@ def command(
         title = f"{jobs[0].network}, batch {jobs[0].batch}"
         with show_batches(title, "step") as progress:
             rows += bench(jobs, rounds, progress=progress)
+    if all(row.refused for row in rows):
+        raise InputError(f"{rows[0].job.network}: {rows[0].refused}")
     if as_json:
         document = {"machine": machine(), "rows": [row.to_dict() for row in rows]}
         click.echo(json.dumps(document, indent=2))

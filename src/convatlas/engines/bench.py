@@ -9,8 +9,8 @@ from typing import Any
 
 from convatlas.catalog import find
 from convatlas.engines.engine import Precision
-from convatlas.engines.machine import lacks
-from convatlas.engines.roster import ENGINES, find_engine, find_precision, refusal
+from convatlas.engines.machine import check_precision
+from convatlas.engines.roster import ENGINES, find_engine, find_precision, refusal, why_none
 from convatlas.engines.timing import Timing, summary
 from convatlas.engines.worker import Job, work
 from convatlas.errors import InputError
@@ -75,16 +75,16 @@ def plan(
     for name in networks:
         find(name)
     pairs: list[tuple[str, Precision]] = []
-    reasons: list[str] = []
     for precision in map(find_precision, precisions):
+        check_precision(precision, "cpu")
         for name in engines or ENGINES:
-            reason = lacks(precision, "cpu") or refusal(find_engine(name), precision, "cpu")
-            if reason:
-                reasons.append(reason)
-            elif engines or ENGINES[name].quick:
+            reason = refusal(find_engine(name), precision, "cpu")
+            if reason and engines:
+                raise InputError(reason)
+            if not reason and (engines or ENGINES[name].quick):
                 pairs.append((name, precision))
-    if reasons and (engines or not pairs):
-        raise InputError(reasons[0])
+        if not any(found == precision for _, found in pairs):
+            raise InputError(why_none(precision, "cpu"))
     return [
         [Job(network, batch, engine, precision, **how) for engine, precision in pairs]
         for network in networks

@@ -18,6 +18,7 @@ from convatlas.engines.roster import (
     find_engine,
     find_precision,
     refusal,
+    why_none,
 )
 from convatlas.engines.timing import Timing, measure
 from convatlas.errors import InputError, UserError
@@ -177,7 +178,7 @@ def _pairs(
         pairs += [(engine.name, precision) for engine in able]
         left = reasons | left if precision == precisions[0] else left
     if not pairs:
-        raise InputError(next(iter(left.values())))
+        raise InputError(why_none(precisions[0], proving.device))
     return pairs, {name: why for name, why in left.items() if name not in dict(pairs)}
 
 

@@ -65,6 +65,13 @@ def candidates(precision: Precision, device: str) -> tuple[list[Engine], dict[st
     return able, left
 
 
+def why_none(precision: Precision, device: str) -> str:
+    """Say why no engine computes so here: of one that could, what is not installed."""
+    able = [engine for engine in ENGINES.values() if precision in engine.precisions]
+    reasons = [refusal(engine, precision, device) for engine in able]
+    return next(filter(None, reasons), f"no engine computes in {precision}")
+
+
 def check_possible(engine: Engine, precisions: Iterable[Precision], device: str) -> None:
     """Refuse an engine that can compute in none of some precisions here.
 
