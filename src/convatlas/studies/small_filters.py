@@ -120,7 +120,8 @@ STUDY = Study(
     f"images of 16x16 pixels, {EPOCHS} epochs. The paper trained 5x5 filters for pairs of 3x3, as "
     "we do at its scale.",
     if_failed="The errors are equal but for noise: their means differ by less than 0.1 points, but "
-    "in two of three seeds the small filters err 0.3 and 0.4 points more. What small filters do here is to overfit less: the test loss is lower (1.81 against 1.87), and so is the "
-    "gap between test and training (31 points against 35). Only one block of the small network is "
-    "exchanged; the paper's loss of 7 points is for five.",
+    "in two of three seeds the small filters err 0.3 and 0.4 points more. What they do here is to "
+    "overfit less: the test loss is lower (1.81 against 1.87), and so is the gap between test and "
+    "training (31 points against 35). Only one block of the small network is exchanged; the "
+    "paper's loss of 7 points is for five.",
 )
