@@ -320,11 +320,11 @@ def test_compiled_and_exported_networks_are_equal(name):
     model = fresh(name)
     with torch.no_grad():
         expected = model(images())
-        assert torch.equal(
-            torch.compile(model, fullgraph=True, backend="eager")(images()), expected
-        )
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
         exported = torch.export.export(model, (images(),)).module()
-        torch.testing.assert_close(exported(images()), expected)
+        # response norm is computed in another order where it is traced
+        for found in (compiled(images()), exported(images())):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ALEXNETS)
