@@ -44,11 +44,13 @@ def cases(scale: Scale) -> list[Case]:
     make = partial(build, "resnet14_cifar", CLASSES, widths=(12, 24, 48))
     recipe = small_recipe(EPOCHS, NORMED, augment=(AreaCrop(), Flip()))
     return [
-        training_case(NAME, make, recipe, small_images(EACH, WHOLE), also=tested_at_16, side=side)
+        training_case(
+            NAME, make, recipe, small_images(EACH, WHOLE), also=tested_at_16_and_zoomed, side=side
+        )
     ]
 
 
-def tested_at_16(trained: Trained, lab: Lab) -> Mapping[str, Any]:  # noqa: ARG001
+def tested_at_16_and_zoomed(trained: Trained, lab: Lab) -> Mapping[str, Any]:  # noqa: ARG001
     """Test at the sizes of the small scale."""
     return _tested(trained, SIDES["small"])
 
@@ -59,8 +61,13 @@ def tested_at_224(trained: Trained, lab: Lab) -> Mapping[str, Any]:  # noqa: ARG
 
 
 def _tested(trained: Trained, sides: Sequence[int]) -> dict[str, Any]:
-    """Show whole test images, brought to each size."""
+    """Show whole test images, brought to each size.
+
+    `zoomed_error` is of the centres of the largest, in the size of the training crops: things look
+    as large as in the largest images, but no more of them is seen than before.
+    """
     errors = [replace(trained, task=_at(trained.task, side)).test_error() for side in sides]
+    zoomed = _at(trained.task, sides[1], of=sides[-1])
     own, larger, largest = errors[-3:]
     return {
         "sides": list(sides),
@@ -68,11 +75,15 @@ def _tested(trained: Trained, sides: Sequence[int]) -> dict[str, Any]:
         "own_error": own,
         "larger_error": larger,
         "largest_error": largest,
+        "zoomed_error": replace(trained, task=zoomed).test_error(),
     }
 
 
-def _at(task: Classification | Segmentation, side: int) -> Classification | Segmentation:
-    preprocessing = replace(task.preprocessing, size=(side, side), resize_shorter=None)
+def _at(
+    task: Classification | Segmentation, side: int, of: int | None = None
+) -> Classification | Segmentation:
+    """Show images at `side` pixels; or the centre, of images that have `of` pixels."""
+    preprocessing = replace(task.preprocessing, size=(side, side), resize_shorter=of)
     return replace(task, preprocessing=preprocessing)
 
 
@@ -128,6 +139,7 @@ STUDY = Study(
         "own_error": "error, the training size",
         "larger_error": "error, the next size",
         "largest_error": "error, the largest size",
+        "zoomed_error": "error, centre of the largest",
     },
     paper_images="imagenet",
     differs="ResNet-14 of three quarters of its width, trained on the paper's random crops, "
