@@ -130,9 +130,9 @@ STUDY = Study(
     differs="Nine convolutions in the blocks of VGG instead of Inception, with VGG's rate; 4,000 "
     "training images of CIFAR-10 in 16x16 pixels, 5 epochs of one rate, 1,500 validation images.",
     if_failed="All holds but one: five times the rate is not sooner than the rate itself with "
-    "every seed. The rate that all are counted from is VGG's 0.01, and five times Inception's is 0.0075: "
-    "where the paper ends, this study begins. We measured batch norm at 0.002, a fifth, with two "
-    "seeds: to the same validation error it needs 3.2 epochs where 0.01 needs 1.6, and more than 5 "
-    "where 0.01 needs 2.3. So five times the rate does help, up to a rate of 0.01 in a network "
-    "that is this small.",
+    "every seed. The rate that all are counted from is VGG's 0.01, and five times Inception's is "
+    "0.0075: where the paper ends, this study begins. We measured batch norm at 0.002, a fifth, "
+    "with two seeds: to the same validation error it needs 3.2 epochs where 0.01 needs 1.6, and "
+    "more than 5 where 0.01 needs 2.3. So five times the rate does help, but only up to 0.01 in a "
+    "network that is this small.",
 )
