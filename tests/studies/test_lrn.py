@@ -21,7 +21,7 @@ def test_the_networks_differ_in_the_normalization_alone():
     assert [case.name for case in STUDY.cases("small")] == [WITHOUT, WITH, WEAK]
 
 
-def test_the_paper_s_scale_is_alexnet_as_the_paper_trained_it():
+def test_the_papers_scale_is_alexnet_as_the_paper_trained_it():
     without, with_ = STUDY.cases("paper")
     assert with_.settings["network"].count("LocalResponseNorm") == 2
     assert "LocalResponseNorm" not in without.settings["network"]
