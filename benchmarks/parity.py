@@ -122,6 +122,8 @@ def write_table() -> None:
     for name in filter(found.get, variants()):
         cells = [found[name].get(kind, "") for kind in FORMATS]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    errors = [float(said) for row in found.values() for said in row.values() if said[0].isdigit()]
+    lines.append(f"\nThe largest is {max(errors):.0e}.")
     left = len(variants()) - len(found)
     if left:
         lines.append(f"\n{left} networks have not been measured yet.")
