@@ -31,9 +31,7 @@ class BadImages:
         """
         self._count += 1
         if self._count <= TOLD:
-            self.progress(
-                Notice(f"a bad image, in whose place another one is shown: {reason}")
-            )
+            self.progress(Notice(f"a bad image, in whose place another one is shown: {reason}"))
         elif self._count == TOLD + 1:
             self.progress(Notice(f"there are more bad images: see {self.path}"))
         line = "\t".join(" ".join(text.split()) for text in (name, reason))
