@@ -106,6 +106,8 @@ def judge(results: Results) -> Sequence[Check]:
 
 
 def _draw(results: Results) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
     fig, axes = figure("Training error with ReLU and with tanh, the best rate of each")
     for i, activation in enumerate(ACTIVATIONS):
         name, _ = best(results, activation)
@@ -115,6 +117,7 @@ def _draw(results: Results) -> "Figure":
             axes.plot(range(1, len(errors) + 1), errors, color=COLOURS[i], label=label)
     axes.axhline(PERCENT * LEVEL, color=COLOURS[-1], linewidth=0.8, linestyle=":")
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("training error, %")
     axes.legend(frameon=False)
@@ -143,11 +146,11 @@ STUDY = Study(
     differs="1,000 training images of 16x16 pixels instead of 50,000 of 32x32, 20 epochs. The "
     "paper does not print its network's sizes, weights or rates: here pixels have mean 0 and "
     "deviation 1, and weights suit the activation, by He's rule or by Glorot's.",
-    if_failed="A tanh is slow where it is saturated, and here it is not: with weights that keep "
-    "the scale of their inputs it works near 0, where its slope is 1, so that it bears a rate of "
-    "0.01 at which ReLUs begin to die. We measured the same networks as AlexNet was set up (its "
-    "sections 2 and 5: pixels from 0 to 255 less their mean, all weights of deviation 0.01; one "
-    "seed): the first tanh is saturated then, and ReLU leads, with 67 against 74 % training error "
-    "after 5 epochs, 57 against 63 % after 10 and 41 against 42 % after 20. So the claim is of "
-    "networks that are not scaled as they now are.",
+    if_failed="A tanh is slow where it is flat, and here it is not: drawn so that the scale is "
+    "kept, 0.3 % of the first layer's tanh have a slope below 0.1 before training. So tanh bears "
+    "three times the rate, and is the sooner one with every seed. We measured the same networks as "
+    "AlexNet was set up (sections 2 and 5: pixels from 0 to 255 less their mean, all weights of "
+    "deviation 0.01), with one seed: 63 % of the first tanh are that flat, and ReLU leads, with 67 "
+    "against 74 % training error after 5 epochs, 57 against 63 % after 10 and 41 against 42 % "
+    "after 20. The paper's gain is that of networks scaled as they were then.",
 )
