@@ -112,10 +112,10 @@ STUDY = Study(
     differs=f"A sixth of the maps, CIFAR-10 images of 16x16 pixels, {10 * EACH:,} of 50,000, "
     f"{EPOCHS} epochs by Adam, weights by He's formula. The paper's two networks were not of one "
     "size.",
-    if_failed="Few images and few epochs favour the shallow network. Without dropout, for 20 "
-    "epochs of 3,000 images, both learn the training images equally well (errors of 29 and 31 %, "
-    "one seed), but the nine layers of mlpconv err 6 points more on the test: they overfit. With "
-    "the paper's dropout, as here, the training loss of mlpconv is the lower one and the test "
-    "losses are equal, which is not yet seen in the errors. The paper trains on all images, for "
-    "hundreds of epochs.",
+    if_failed="mlpconv learns more slowly, it does not overfit: its training error is the higher "
+    "one too, and in no seed is its test error more than 2 points above that. Dropout is not the "
+    "reason: without it, in one seed, the training errors are 48 and 40 %, and those of the test "
+    "are 55 and 49 %. Nine layers of 16 to 64 maps without batch norm need more steps than three; "
+    "the paper takes hundreds of epochs of all images, and its mlpconv network is not held to the "
+    "parameters of the linear one.",
 )
