@@ -30,7 +30,7 @@ ROWS = {name: row and _ROW for name, row in TABLE_1.items()}
 BEHIND = tuple(SIDES)
 EARLY = 0.25  # of the training
 SLACK = 1.0  # points
-EACH, EPOCHS = 150, 10  # training images of a class
+EACH, EPOCHS = 150, 16  # training images of a class
 
 
 def cases(scale: Scale) -> list[Case]:
