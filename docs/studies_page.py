@@ -38,10 +38,12 @@ convatlas study --all --resume
 
 A study measures its cases with three seeds each; networks are small, trained on some thousands of
 images, and judged by the last epoch. A claim passes if every check holds: the mean difference of
-the three seeds is as large as the margin, which was stated first, and each seed has the paper's
-sign. A claim that fails here is left as failed, with what is known of the reason: a small
-experiment is not the paper's, and an effect that needs a million images is not refuted by five
-thousand. `--scale paper` takes the paper's networks, recipes and images.
+the three seeds is as large as the margin, and each seed has the paper's sign. Margins were stated
+first; where a trial showed that a protocol could not show the effect, such as too few epochs, it
+was changed, and what was changed after a measurement had been seen stands with the study. A claim
+that fails here is left as failed, with what is known of the reason: a small experiment is not the
+paper's, and an effect that needs a million images is not refuted by five thousand. `--scale
+paper` takes the paper's networks, recipes and images.
 
 A study reads the images that it names, the official files from `--root` or downloaded; `--data
 cifar10=folder:PATH` puts others in their place, and results say so. The figures on this page were
@@ -118,6 +120,8 @@ def _section(study: Study, content: dict[str, Any]) -> str:
     ]
     if content["verdict"] == "failed" and study.if_failed:
         parts.append(f"**Why it fails here.** {study.if_failed}\n")
+    if study.revised:
+        parts.append(f"Changed after a measurement had been seen: {study.revised}\n")
     published = [(n["case"], n["value"], n["source"]) for n in content["published"]]
     if published:
         parts.append(_table(("the paper measured", "", ""), published))

@@ -159,6 +159,8 @@ class Study:
         paper_images: The same at the scale of the paper; empty: the same source.
         differs: How the small scale differs from the paper.
         if_failed: What is known of why it fails at the small scale; empty: it does not.
+        revised: What of the protocol, the checks or their margins was changed after a measurement
+            had been seen; empty: nothing.
     """
 
     name: str
@@ -174,6 +176,7 @@ class Study:
     images: str = "cifar10"
     differs: str = ""
     if_failed: str = ""
+    revised: str = ""
     paper_images: str = ""
 
     def source_of(self, scale: Scale) -> str:
