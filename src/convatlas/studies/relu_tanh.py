@@ -153,6 +153,6 @@ STUDY = Study(
     "deviation 0.01), with one seed: 63 % of the first tanh are that flat, and ReLU leads, with 67 "
     "against 74 % training error after 5 epochs, 57 against 63 % after 10 and 41 against 42 % "
     "after 20. The paper's gain is that of networks scaled as they were then.",
-    revised="AlexNet's own scaling was tried, in which neither network reaches 25 % in 20 epochs; the "
-    "protocol is the first one again.",
+    revised="AlexNet's own scaling was tried, in which neither network reaches 25 % in 20 epochs; "
+    "the protocol is the first one again.",
 )
