@@ -118,4 +118,6 @@ STUDY = Study(
     "are 55 and 49 %. Nine layers of 16 to 64 maps without batch norm need more steps than three; "
     "the paper takes hundreds of epochs of all images, and its mlpconv network is not held to the "
     "parameters of the linear one.",
+    revised="momentum became Adam, the paper's dropout was put in, and class maps begin above 0; "
+    "in one seed each, the forms before had failed by 7, 6 and 3 points.",
 )

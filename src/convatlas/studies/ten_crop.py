@@ -75,4 +75,6 @@ STUDY = Study(
     paper_images="imagenet",
     differs=f"A VGG of five layers, crops of {SIDE} from {WHOLE} pixels, {10 * EACH:,} images of "
     f"CIFAR-10, {EPOCHS} epochs, {10 * TESTED:,} test images.",
+    revised="3,000 images and 12 epochs became 4,000 and 15, after one seed with a gain of 0.2 "
+    "points and a training error as high as that of the test.",
 )
