@@ -1,9 +1,11 @@
 """Local response normalisation, in blocks that stay in the processor's cache."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.functional import local_response_norm
 
 _BLOCK = 2**18  # values of a block: 1 MiB, the cache of one core
@@ -81,8 +83,14 @@ class _Normalize(torch.autograd.Function):
         return found, None, None, None, None
 
 
-def _blocks(*tensors: Tensor) -> "zip[tuple[Tensor, ...]]":
-    """Cut batches into as few images at a time as a block holds."""
+def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Cut batches into as few images at a time as a block holds.
+
+    Tensors without values, in which memory is planned for batches of any size, need no blocks.
+    """
+    recorded = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+    if isinstance(tensors[0], FakeTensor) and not recorded:
+        return ()
     images = max(1, _BLOCK // tensors[0][0].numel())
     return zip(*(tensor.split(images) for tensor in tensors), strict=True)
 
