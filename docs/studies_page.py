@@ -60,6 +60,10 @@ def take(folder: Path) -> None:
     for study in STUDIES:
         if (folder / study.name / RESULT).exists():
             _, content = read_result(folder / study.name)
+            if content["images"]:
+                kind, _, path = content["images"]["read"].partition(":")
+                place = f":{Path(path).name}" if path else ""
+                content["images"]["read"] = kind + place
             content["cases"] = {
                 case: [_without_curves(row) for row in measured]
                 for case, measured in content["cases"].items()
@@ -89,7 +93,8 @@ def studies_page() -> str:
         for study, content in kept
     ]
     head = ("study", "what it asks", "source", "claim", "computing")
-    total = f"\nComputing: over all cases and seeds, one thread each; {duration(seconds)} in all.\n"
+    where = "over all cases and seeds, on one thread of a busy machine"
+    total = f"\nComputing: {where}; {duration(seconds)} in all.\n"
     introduction = INTRODUCTION.format(passed=passed, count=len(kept))
     return introduction + _table(head, listed) + total + "".join(_section(*one) for one in kept)
 

@@ -13,7 +13,7 @@ PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("docs/**/*.md")])
 # these train, download or need a run: tests of their own cover them
 NOT_HERE = re.compile(
     r"convatlas (train|evaluate|predict|segment|visualize|convert|export|bench|serve)\b"
-    r"|--plot|^(make|git|pip|python) "
+    r"|convatlas study \w|--plot|^(make|git|pip|python) "
 )
 
 

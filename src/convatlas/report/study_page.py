@@ -138,7 +138,9 @@ def _cell(metric: str, values: Sequence[Any]) -> tuple[str, str]:
 def _difference(value: float, points: bool) -> str:
     if value == 0:
         return "0"
-    return f"{100 * value:+.1f}" if points else f"{value:+.3g}"
+    if points:
+        return f"{100 * value:+.1f}"
+    return f"{value:+,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:+.3g}"
 
 
 def _written(metric: str, value: float) -> str:

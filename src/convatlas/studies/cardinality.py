@@ -135,7 +135,7 @@ STUDY = Study(
     differs=f"Three blocks instead of 16, CIFAR-10 images of {SIDE}x{SIDE} pixels, "
     f"{10 * EACH:,} of them, {EPOCHS} epochs; up to 8 paths, for 32 would have one channel each. "
     "That a step may lose a point is our allowance for noise.",
-    if_failed="The four networks differ by 0.3 points, less than their seeds do, and more paths have "
-    "the higher training error: after five epochs of 1,500 images nothing of the paper's "
+    if_failed="The four networks differ by 0.3 points, less than their seeds do, and more paths "
+    "have the higher training error: after five epochs of 1,500 images nothing of the paper's "
     "1.7 points can show.",
 )

@@ -5,18 +5,23 @@ from collections.abc import Sequence
 
 from convatlas.studies.study import Check, Results
 
-POINT = 0.01  # metrics are fractions; margins are given in points
+POINT = 0.01  # of a fraction
+FRACTIONS = ("error", "gap", "accuracy", "iou")  # metrics that end so are fractions
 
 
 def less_error(
     results: Results, better: str, worse: str, *, by: float = 0.0, metric: str = "test_error"
 ) -> Check:
-    """Ask that one case has less of a metric than another, by `by` points in the mean."""
+    """Ask that one case has less of a metric than another, by `by` in the mean.
+
+    Margins of fractions, such as errors, are in points; of others in their own unit.
+    """
     differences = _differences(results.values(worse, metric), results.values(better, metric))
-    margin = f" by at least {by:g} points" if by else ""
+    fraction = metric.endswith(FRACTIONS)
+    margin = f" by at least {by:g}{' points' if fraction else ''}" if by else ""
     says = f"{better} has less {_words(metric)} than {worse}{margin}"
-    # a mean of exactly nothing is no difference
-    return Check(says, differences, by * POINT if by else 1e-9)
+    needed = by * (POINT if fraction else 1) if by else 1e-9  # nothing is no difference
+    return Check(says, differences, needed, "points" if fraction else "")
 
 
 def no_worse(
@@ -67,4 +72,4 @@ def _differences(larger: Sequence[float], smaller: Sequence[float]) -> tuple[flo
 
 
 def _words(metric: str) -> str:
-    return metric.replace("_", " ")
+    return {"macs": "MACs"}.get(metric, metric.replace("_", " "))

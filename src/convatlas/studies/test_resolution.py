@@ -145,8 +145,8 @@ STUDY = Study(
     differs="ResNet-14 of three quarters of its width, trained on the paper's random crops, "
     f"here of 16x16 pixels, of CIFAR-10 images, {10 * EACH:,} of them, {EPOCHS} epochs. Whole "
     "images are tested; the paper's are the centre squares.",
-    if_failed="The centres of enlarged images, shown in the training size, are not recognised better "
-    "either (56.4, 57.6 and 56.9 % against 55.6, 56.6 and 55.9 % of whole images): that "
+    if_failed="The centres of enlarged images, shown in the training size, are not recognised "
+    "better either (56.4, 57.6 and 56.9 % against 55.6, 56.6 and 55.9 % of whole images): that "
     "things look larger does not help this network after so short a training.",
     revised="Training crops of 25 to 100 % of an image were tried before the paper's 8 to 100 %.",
 )
