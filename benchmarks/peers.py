@@ -1,7 +1,7 @@
 """torchvision and timm beside the torch of convatlas, in an environment of their own.
 
     python3.11 -m venv peers
-    peers/bin/pip install -c constraints.txt -e . huggingface_hub
+    peers/bin/pip install -c constraints.txt -e '.[fast]' huggingface_hub
     peers/bin/pip install --no-deps torchvision timm
 
 torchvision's compiled operators fit one version of torch alone. Networks of layers need none of
