@@ -5,7 +5,7 @@ from faked_results import passes
 from convatlas.recipe import to_dict
 from convatlas.recipes.resnet import RECIPES
 from convatlas.studies.degradation import STUDY
-from convatlas.studies.thin_nets import WIDTHS, small_recipe, thin_network
+from convatlas.studies.thin_nets import WIDTHS, thin_network, thin_recipe
 
 
 def errors(plain, residual):
@@ -46,5 +46,5 @@ def test_plain_and_residual_networks_learn_alike():
     settings = [case.settings for case in STUDY.cases("small")]
     assert all(s["recipe"] == settings[0]["recipe"] for s in settings)
     assert all(s["images"] == settings[0]["images"] for s in settings)
-    schedule = small_recipe(10).schedule
+    schedule = thin_recipe(10).schedule
     assert (schedule(0), schedule(1), schedule(10)) == (0, 1, 0)

@@ -1,6 +1,5 @@
 """The page of a study: the claim, the paper's numbers, ours with their spread, the verdict."""
 
-import json
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from convatlas.report.words import duration
 from convatlas.studies.registry import find_study
 from convatlas.studies.run import CHART, RESULT
 from convatlas.studies.study import Study, StudyResult
+from convatlas.train.folder import read_json
 
 PAGE = "report.html"
 _COUNTS = ("params", "macs")  # exact, and alike for every seed
@@ -71,12 +71,10 @@ def read_result(folder: str | Path) -> tuple[Study, dict[str, Any]]:
         UnknownNameError: It is of a study that this version of convatlas does not have.
     """
     path = Path(folder) / RESULT
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return find_study(content["study"]), content
-    except OSError as error:
-        raise FileError(f"can't read {path}: {error.strerror or error}") from error
-    except (ValueError, TypeError) as error:
+    except TypeError as error:
         raise FileError(f"{path} is damaged: {error}") from error
 
 

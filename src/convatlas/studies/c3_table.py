@@ -15,7 +15,16 @@ from convatlas.studies.charts import dots
 from convatlas.studies.checks import exactly, less_error, no_worse
 from convatlas.studies.images import Subset
 from convatlas.studies.lab import training_case
-from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
+from convatlas.studies.study import (
+    ERRORS_AND_COSTS,
+    Case,
+    Chart,
+    Check,
+    Published,
+    Results,
+    Scale,
+    Study,
+)
 
 NETWORKS = {"connection table": "lenet5", "all connections": "lenet5_dense_c3"}
 TABLE, ALL = NETWORKS
@@ -68,12 +77,7 @@ STUDY = Study(
         "Test error of LeNet-5 with its connection table and with all connections",
         dots("LeNet-5 with and without the table of C3: error on MNIST"),
     ),
-    shown={
-        "test_error": "test error",
-        "train_error": "training error",
-        "params": "parameters",
-        "macs": "MACs",
-    },
+    shown=ERRORS_AND_COSTS,
     images="mnist",
     differs=f"{10 * EACH:,} training digits instead of 60,000, {EPOCHS} epochs of momentum. The "
     "paper prints no error without the table: that half a point may be lost is our own margin, as "

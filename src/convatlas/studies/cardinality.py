@@ -23,7 +23,16 @@ from convatlas.studies.small_nets import (
     small_images,
     small_recipe,
 )
-from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
+from convatlas.studies.study import (
+    ERRORS_AND_COSTS,
+    Case,
+    Chart,
+    Check,
+    Published,
+    Results,
+    Scale,
+    Study,
+)
 
 Template = tuple[int, int]  # paths, channels of each in the first stage
 TEMPLATES: dict[Scale, tuple[Template, ...]] = {
@@ -125,12 +134,7 @@ STUDY = Study(
         "Test error by number of paths, at equal cost",
         dots("ResNeXt's paths at equal cost: error on CIFAR-10 images"),
     ),
-    shown={
-        "test_error": "test error",
-        "train_error": "training error",
-        "params": "parameters",
-        "macs": "MACs",
-    },
+    shown=ERRORS_AND_COSTS,
     paper_images="imagenet",
     differs=f"Three blocks instead of 16, CIFAR-10 images of {SIDE}x{SIDE} pixels, "
     f"{10 * EACH:,} of them, {EPOCHS} epochs; up to 8 paths, for 32 would have one channel each. "

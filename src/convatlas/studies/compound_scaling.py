@@ -20,7 +20,16 @@ from convatlas.studies.small_nets import (
     small_images,
     small_recipe,
 )
-from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
+from convatlas.studies.study import (
+    ERRORS_AND_COSTS,
+    Case,
+    Chart,
+    Check,
+    Published,
+    Results,
+    Scale,
+    Study,
+)
 
 BASE, COMPOUND = "base", "compound"
 SINGLE = ("depth alone", "width alone", "resolution alone")
@@ -118,12 +127,7 @@ STUDY = Study(
         "Test error of a network and of four that it was scaled to, at equal cost",
         dots("A residual network, scaled in four ways: error on CIFAR-10 images"),
     ),
-    shown={
-        "test_error": "test error",
-        "train_error": "training error",
-        "params": "parameters",
-        "macs": "MACs",
-    },
+    shown=ERRORS_AND_COSTS,
     paper_images="imagenet",
     differs="Table 3 scales a ResNet, too; here it is the one of 14 layers for CIFAR-10, half as "
     "wide and on images of half the size, scaled to 3.7 times its cost by depth 3.5, width 1.9, "

@@ -20,7 +20,16 @@ from convatlas.studies.small_nets import (
     small_images,
     small_recipe,
 )
-from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
+from convatlas.studies.study import (
+    ERRORS_AND_COSTS,
+    Case,
+    Chart,
+    Check,
+    Published,
+    Results,
+    Scale,
+    Study,
+)
 
 DENSE, SAME, LARGER = "dense", "residual, as large", "residual, twice as large"
 NETWORKS: dict[Scale, dict[str, tuple[str, dict[str, Any]]]] = {
@@ -89,12 +98,7 @@ STUDY = Study(
             groups={"DenseNet-BC": [DENSE], "ResNet": [SAME, LARGER]},
         ),
     ),
-    shown={
-        "test_error": "test error",
-        "train_error": "training error",
-        "params": "parameters",
-        "macs": "MACs",
-    },
+    shown=ERRORS_AND_COSTS,
     differs="DenseNet-BC of 22 layers, k = 12, against ResNet-20 of half and of three quarters of "
     f"its width; CIFAR-10 images of 16x16 pixels, {10 * EACH:,} of them, {EPOCHS} epochs. That the "
     "larger network may be better by a point is our allowance for noise. Where the paper compares "

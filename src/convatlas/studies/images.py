@@ -11,12 +11,12 @@ from PIL import Image
 
 from convatlas.data.card import DataCard, Source
 from convatlas.data.manifest import fingerprint
+from convatlas.data.preprocess import MODES
 from convatlas.data.sources import open_source
 from convatlas.data.splits import ArraySplit, Split
 from convatlas.errors import InputError
 
 TOO_LARGE = ("imagenet",)  # sources that stay in their files, all of them
-_MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _taken(split: Split, card: DataCard, count: int | None, kind: str) -> ArrayS
 def _pixels(image: Image.Image, card: DataCard) -> np.ndarray:
     """Give the pixels in the card's size; a smaller image is the mean of a larger one's areas."""
     height, width = card.image_size or image.size[::-1]
-    image = image.convert(_MODES[card.channels])
+    image = image.convert(MODES[card.channels])
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BOX)
     return np.asarray(image)

@@ -17,6 +17,7 @@ from convatlas.studies.lab import Lab
 from convatlas.studies.study import Case
 
 FOLDER = "measurements"
+UNFINISHED = "unfinished"  # folder of what a stopped measurement goes on from
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def measure(
     Raises:
         StoppedError: `stop` said so; the next call goes on from there.
     """
-    work = place.folder / "unfinished" / f"{slug(case.name)}-{place.settings(case)}-seed{seed}"
+    work = place.folder / UNFINISHED / f"{slug(case.name)}-{place.settings(case)}-seed{seed}"
     begun = time.perf_counter()
     measured = dict(case.measure(Lab(seed, work, place.choice, stop, told)))
     found = {"measured": measured, "seconds": round(time.perf_counter() - begun, 2)}

@@ -27,7 +27,16 @@ from convatlas.studies.small_nets import (
     small_nin,
     small_recipe,
 )
-from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
+from convatlas.studies.study import (
+    ERRORS_AND_COSTS,
+    Case,
+    Chart,
+    Check,
+    Published,
+    Results,
+    Scale,
+    Study,
+)
 
 MLP, LINEAR = "mlpconv", "linear convolution"
 ROWS = (
@@ -103,12 +112,7 @@ STUDY = Study(
         "Training error over the epochs of mlpconv and of linear convolution",
         curves("Training error at equal parameters"),
     ),
-    shown={
-        "test_error": "test error",
-        "train_error": "training error",
-        "params": "parameters",
-        "macs": "MACs",
-    },
+    shown=ERRORS_AND_COSTS,
     differs=f"A sixth of the maps, CIFAR-10 images of 16x16 pixels, {10 * EACH:,} of 50,000, "
     f"{EPOCHS} epochs by Adam, weights by He's formula. The paper's two networks were not of one "
     "size.",

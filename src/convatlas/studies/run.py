@@ -16,10 +16,11 @@ from convatlas.files import write_text
 from convatlas.plots import check_chart, write_chart
 from convatlas.studies.events import Going, Measured, StudyProgress, unseen
 from convatlas.studies.images import AS_NAMED, Choice
-from convatlas.studies.measurement import FOLDER, Place, measure, slug
+from convatlas.studies.measurement import FOLDER, UNFINISHED, Place, measure, slug
 from convatlas.studies.pool import Task, measured_by_processes
 from convatlas.studies.study import Case, Results, Scale, Study, StudyResult
 from convatlas.train.lock import locked
+from convatlas.train.threads import on_threads
 
 RESULT, CHART = "result.json", "chart.svg"
 
@@ -92,7 +93,7 @@ def run_study(
         )
         write_chart(out / CHART, lambda: study.chart.draw(results), description=study.chart.title)
         write_text(out / RESULT, json.dumps(result.to_dict(), indent=2) + "\n")
-    shutil.rmtree(out / "unfinished", ignore_errors=True)
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     return result
 
 
@@ -109,7 +110,7 @@ def environment() -> dict[str, Any]:
 
 def _enter(out: Path, *, resume: bool, overwrite: bool) -> None:
     if overwrite and not resume:
-        for name in (FOLDER, "unfinished"):
+        for name in (FOLDER, UNFINISHED):
             shutil.rmtree(out / name, ignore_errors=True)
         for name in (RESULT, CHART):
             (out / name).unlink(missing_ok=True)
@@ -175,14 +176,10 @@ def _measured_here(
     stop: Callable[[], bool],
     progress: StudyProgress,
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with on_threads(threads):
         for case, seed in missing:
 
             def tell(epoch: int, epochs: int, name: str = case.name, number: int = seed) -> None:
                 progress(Going(study.name, name, number, epoch, epochs))
 
             yield case.name, seed, measure(place, case, seed, stop=stop, told=tell)
-    finally:
-        torch.set_num_threads(before)

@@ -10,7 +10,16 @@ from convatlas.architectures.resnet import Shortcut
 from convatlas.recipes.resnet import RECIPES
 from convatlas.studies.charts import dots
 from convatlas.studies.checks import at_least, exactly, less_error
-from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
+from convatlas.studies.study import (
+    ERRORS_AND_COSTS,
+    Case,
+    Chart,
+    Check,
+    Published,
+    Results,
+    Scale,
+    Study,
+)
 from convatlas.studies.thin_nets import difference, thin_case
 
 NETWORK = "resnet32_cifar"  # 15 blocks, as ResNet-34 has 16
@@ -65,12 +74,7 @@ STUDY = Study(
     cases=cases,
     judge=judge,
     chart=Chart("Test error by kind of shortcut", dots("Test error of ResNet-32 by its shortcuts")),
-    shown={
-        "test_error": "test error",
-        "train_error": "training error",
-        "params": "parameters",
-        "macs": "MACs",
-    },
+    shown=ERRORS_AND_COSTS,
     differs="The paper compares them in 34 layers on ImageNet; here it is the network of 32 layers "
     "for CIFAR-10. " + difference(EACH, EPOCHS),
     if_failed="Every option is far better than none with each seed, but C is not as good as A: 72 "

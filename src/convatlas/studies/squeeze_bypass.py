@@ -22,7 +22,16 @@ from convatlas.studies.charts import dots
 from convatlas.studies.checks import exactly, less_error, no_worse
 from convatlas.studies.lab import Lab, Trained, training_case
 from convatlas.studies.small_nets import CLASSES, imagenet_case, small_images
-from convatlas.studies.study import Case, Chart, Check, Published, Results, Scale, Study
+from convatlas.studies.study import (
+    ERRORS_AND_COSTS,
+    Case,
+    Chart,
+    Check,
+    Published,
+    Results,
+    Scale,
+    Study,
+)
 from convatlas.train.tasks import VALIDATION_BATCH
 
 VANILLA, SIMPLE, COMPLEX = "vanilla", "simple bypass", "complex bypass"
@@ -126,12 +135,7 @@ STUDY = Study(
         "Test error of SqueezeNet without, with simple and with complex bypasses",
         dots("SqueezeNet and its bypasses: error on CIFAR-10 images"),
     ),
-    shown={
-        "test_error": "test error",
-        "train_error": "training error",
-        "params": "parameters",
-        "macs": "MACs",
-    },
+    shown=ERRORS_AND_COSTS,
     paper_images="imagenet",
     differs="A quarter of the filters, two poolings instead of three, CIFAR-10 images, "
     f"{10 * EACH:,} of them, {EPOCHS} epochs of Adam. First weights are He's: from the paper's the "

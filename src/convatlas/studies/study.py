@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from convatlas.studies.lab import Lab
 
 Scale = Literal["small", "paper"]
-SCALES: tuple[Scale, ...] = ("small", "paper")
+# headings of what most tables show
+ERRORS_AND_COSTS = {
+    "test_error": "test error",
+    "train_error": "training error",
+    "params": "parameters",
+    "macs": "MACs",
+}
 
 
 @dataclass(frozen=True, slots=True)

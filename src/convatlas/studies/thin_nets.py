@@ -6,24 +6,19 @@ from typing import Any
 
 from convatlas.catalog import build
 from convatlas.recipe import SGD, Recipe
-from convatlas.schedules import Cosine, Warmup
 from convatlas.studies.images import Subset
 from convatlas.studies.lab import Lab, Make, Trained, training_case
+from convatlas.studies.small_nets import small_recipe
 from convatlas.studies.study import Case, Scale
 
 WIDTHS = (8, 16, 32)  # half of the papers'
 CLASSES = 10
 
 
-def small_recipe(epochs: int) -> Recipe:
-    """Give the optimizer of the papers for minutes: the rate rises for an epoch, then falls."""
-    return Recipe(
-        where="our own: the papers' optimizer, for minutes",
-        batch_size=32,
-        epochs=epochs,
-        optimizer=SGD(0.05, momentum=0.9, weight_decay=1e-4),
-        schedule=Warmup(1, Cosine(epochs - 1)),  # deep networks need a low rate at first
-    )
+def thin_recipe(epochs: int) -> Recipe:
+    """Give the optimizer of the papers for minutes; deep networks need a low rate at first."""
+    optimizer = SGD(0.05, momentum=0.9, weight_decay=1e-4)
+    return small_recipe(epochs, optimizer, where="our own: the papers' optimizer, for minutes")
 
 
 def difference(each: int, epochs: int) -> str:
@@ -59,7 +54,7 @@ def thin_case(
         overrides: Fields of the network's spec.
     """
     make = thin_network(scale, network, **overrides)
-    recipe = paper_recipe if scale == "paper" else small_recipe(epochs)
+    recipe = paper_recipe if scale == "paper" else thin_recipe(epochs)
     return training_case(name, make, recipe, thin_images(scale, each), also=also)
 
 

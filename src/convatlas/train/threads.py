@@ -25,8 +25,15 @@ def threads_for(macs: float) -> Generator[None]:
     Args:
         macs: Multiply-accumulates of one forward pass over a batch.
     """
+    with on_threads(threads_of(macs)):
+        yield
+
+
+@contextlib.contextmanager
+def on_threads(count: int) -> Generator[None]:
+    """Compute on so many threads inside the block."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads_of(macs))
+    torch.set_num_threads(count)
     try:
         yield
     finally:
