@@ -11,12 +11,11 @@ import argparse
 import json
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from record import RESULTS, machine_name, write_record
+from record import RESULTS, rows_of_today, write_record
 
 from convatlas.analysis.report import analyze_name
 from convatlas.catalog import input_shape_of, variants
@@ -57,10 +56,7 @@ def main() -> None:
 
 def measured_today(renewed: set[tuple[str, str]]) -> list[dict[str, Any]]:
     """Give the rows of a former run of this day, but for those that are renewed."""
-    path = RESULTS / f"{date.today()}-{machine_name()}-parity.json"
-    if not path.exists():
-        return []
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    rows = rows_of_today("parity")
     return [row for row in rows if (row["network"], row["format"]) not in renewed]
 
 

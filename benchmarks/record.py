@@ -30,6 +30,12 @@ def write_record(name: str, rows: Any, **more: Any) -> Path:
     return path
 
 
+def rows_of_today(name: str) -> list[dict[str, Any]]:
+    """Give what a former run of this day kept; nothing where there was none."""
+    path = RESULTS / f"{date.today()}-{machine_name()}-{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+
+
 def stamp() -> dict[str, Any]:
     """Give date, machine, versions and commit of this run."""
     return {
