@@ -2,14 +2,16 @@
 
 import contextlib
 import copy
+from functools import partial
 
 import pytest
 import torch
 
-from convatlas.engines import bench as benches
+from convatlas.engines import turns
 from convatlas.engines.bench import bench, plan
 from convatlas.engines.memory import forget_peak, peak_bytes
-from convatlas.engines.worker import Job, fresh, work
+from convatlas.engines.turns import work
+from convatlas.engines.worker import Job, fresh, prepared
 
 
 class Line:
@@ -36,7 +38,7 @@ def lines(monkeypatch):
 
     def put(*given: Line) -> None:
         left = list(given)
-        monkeypatch.setattr(benches, "_process", lambda _: contextlib.nullcontext(left.pop(0)))
+        monkeypatch.setattr(turns, "_process", lambda _: contextlib.nullcontext(left.pop(0)))
 
     return put
 
@@ -69,7 +71,7 @@ def test_rows_are_medians_and_ratios_to_the_first(lines):
 
 
 def test_what_fails_is_a_row_that_says_why(lines):
-    refused = Line({"refused": "no operator"})
+    refused = Line("no operator")
     dies = Line(READY, (10.0, 5))
     lines(refused, dies, Line(READY, (8.0, 5), (8.0, 5)))
     rows = bench([Job("lenet5", 1, name) for name in ("a", "b", "c")], rounds=2)
@@ -83,17 +85,17 @@ def test_what_fails_is_a_row_that_says_why(lines):
 
 def test_a_process_prepares_and_runs_until_it_is_told_to_stop(monkeypatch, cache):
     line = Line(0.0, 0.0, None)
-    work(line, Job("lenet5_modern", 2, "eager"))
-    facts, *turns = line.sent
+    work(line, partial(prepared, Job("lenet5_modern", 2, "eager")))
+    facts, *answers = line.sent
     assert facts["relative_error"] < 1e-4
-    assert all(milliseconds > 0 and peak > 1e6 for milliseconds, peak in turns)
-    assert len(turns) == 2
+    assert all(milliseconds > 0 and peak > 1e6 for milliseconds, peak in answers)
+    assert len(answers) == 2
 
 
 def test_a_process_tells_in_a_line_what_can_not_be():
     line = Line()
-    work(line, Job("lenet5_modern", 1, "eager", input_shape=(1, 20, 20)))
-    assert "lenet5_modern" in line.sent[0]["refused"] or "32" in line.sent[0]["refused"]
+    work(line, partial(prepared, Job("lenet5_modern", 1, "eager", input_shape=(1, 20, 20))))
+    assert "lenet5_modern" in line.sent[0] or "32" in line.sent[0]
 
 
 def test_values_neither_grow_nor_fade_in_a_fresh_network():

@@ -1,18 +1,17 @@
 """How fast networks run here: each engine in a process of its own, all of them taking turns."""
 
-import contextlib
-import multiprocessing
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from functools import partial
 from typing import Any
 
 from convatlas.catalog import find
 from convatlas.engines.engine import Precision
 from convatlas.engines.machine import check_precision
 from convatlas.engines.roster import ENGINES, find_engine, find_precision, refusal, why_none
-from convatlas.engines.timing import Timing, summary
-from convatlas.engines.worker import Job, work
+from convatlas.engines.timing import Timing
+from convatlas.engines.turns import Found, in_turn
+from convatlas.engines.worker import Job, prepared
 from convatlas.errors import InputError
 
 ROUNDS = 5
@@ -115,75 +114,20 @@ def bench(
         if progress is not None:
             progress(done, steps)
 
-    with contextlib.ExitStack() as stack:
-        lines: dict[int, Connection] = {}
-        facts: list[dict[str, Any]] = []
-        for i, job in enumerate(jobs):
-            line = stack.enter_context(_process(job))
-            facts.append(_heard(line))
-            if "refused" not in facts[i]:
-                lines[i] = line
-            step()
-        times: dict[int, list[float]] = {i: [] for i in lines}
-        for turn in range(rounds):
-            for i in list(lines) if turn % 2 == 0 else list(reversed(lines)):
-                _take_turn(lines[i], block_seconds, times[i], facts[i])
-                step()
-    return _rows(jobs, facts, times)
+    found = in_turn([partial(prepared, job) for job in jobs], rounds, block_seconds, step)
+    return _rows(jobs, found)
 
 
-@contextlib.contextmanager
-def _process(job: Job) -> Generator[Connection]:
-    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, job), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-        with contextlib.suppress(OSError):
-            ours.send(None)
-        process.join(timeout=10)
-    finally:
-        if process.is_alive():
-            process.kill()
-        process.join()
-        ours.close()
-
-
-def _heard(line: Connection) -> Any:
-    try:
-        return line.recv()
-    except (EOFError, OSError):
-        return {"refused": "its process died: the memory may be too small"}
-
-
-def _take_turn(line: Connection, seconds: float, times: list[float], facts: dict[str, Any]) -> None:
-    """Let one process run; one that has died has no further turns."""
-    if "refused" in facts:
-        return
-    with contextlib.suppress(OSError):
-        line.send(seconds)
-    heard = _heard(line)
-    if isinstance(heard, dict):
-        facts |= heard
-        return
-    milliseconds, facts["peak_bytes"] = heard
-    times.append(milliseconds)
-
-
-def _rows(
-    jobs: Sequence[Job], facts: Sequence[dict[str, Any]], times: dict[int, list[float]]
-) -> list[Row]:
+def _rows(jobs: Sequence[Job], found: Sequence[Found]) -> list[Row]:
     rows: list[Row] = []
     base = 0.0
-    for i, (job, fact) in enumerate(zip(jobs, facts, strict=True)):
-        if "refused" in fact:
-            rows.append(Row(job, refused=fact["refused"]))
+    for job, one in zip(jobs, found, strict=True):
+        if one.refused:
+            rows.append(Row(job, refused=one.refused))
             continue
-        latency = summary(times[i])
+        latency = one.timing()
         speed = job.batch / latency.median_ms * 1000
         base = base or speed
-        kept = {key: fact[key] for key in ("peak_bytes", "prepare_seconds", "relative_error")}
-        rows.append(Row(job, latency, speed, speed / base, **kept))
+        kept = {key: one.facts[key] for key in ("prepare_seconds", "relative_error")}
+        rows.append(Row(job, latency, speed, speed / base, one.peak_bytes, **kept))
     return rows

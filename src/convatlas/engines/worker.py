@@ -1,20 +1,16 @@
-"""One engine with one network in a process of its own, which runs it when it is told to."""
+"""One engine with one network, prepared in a process of its own."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from convatlas.catalog import build, input_shape_of
 from convatlas.engines.engine import Precision
-from convatlas.engines.memory import forget_peak, keep_memory, peak_bytes
-from convatlas.engines.optimize import Optimized, optimize
-from convatlas.engines.timing import block_ms
-from convatlas.errors import UserError
+from convatlas.engines.memory import keep_memory
+from convatlas.engines.optimize import optimize
+from convatlas.engines.turns import Ready
 
 SEED = 0
 CALIBRATION_IMAGES = 16
@@ -43,24 +39,12 @@ class Job:
     keep_memory: bool = False
 
 
-def work(connection: Connection, job: Job) -> None:
-    """Prepare a network, tell how that went, then answer each number of seconds that comes.
+def prepared(job: Job) -> Ready:
+    """Build and prepare a network, and tell how that went.
 
-    The first message is a dict of what was prepared, or of one line under "refused". For each
-    number the network runs about so many seconds; the answer is the mean of a batch in
-    milliseconds and the peak of the process's memory since it was ready. None ends it.
+    Raises:
+        UserError: It can't be; one clear line.
     """
-    try:
-        ready, x = _prepared(job, connection)
-    except (UserError, MemoryError) as error:
-        connection.send({"refused": str(error) or "memory ran out"})
-        return
-    forget_peak()
-    while (seconds := connection.recv()) is not None:
-        connection.send((block_ms(ready, x, seconds), peak_bytes()))
-
-
-def _prepared(job: Job, connection: Connection) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     if job.threads:
         torch.set_num_threads(job.threads)
     if job.keep_memory:
@@ -74,17 +58,13 @@ def _prepared(job: Job, connection: Connection) -> tuple[Callable[[Tensor], Tens
         images = torch.randn(max(CALIBRATION_IMAGES, job.batch), *shape, generator=draw)
     begun = time.perf_counter()
     ready = optimize(model, x, job.engine, job.precision, images=images)
-    connection.send(_facts(ready, time.perf_counter() - begun))
-    return ready, x
-
-
-def _facts(ready: Optimized, seconds: float) -> dict[str, Any]:
-    return {
-        "prepare_seconds": seconds,
+    facts = {
+        "prepare_seconds": time.perf_counter() - begun,
         "relative_error": ready.agreement.relative_error,
         "threads": torch.get_num_threads(),
         "report": ready.report,
     }
+    return Ready(ready, x, facts)
 
 
 def fresh(name: str, shape: tuple[int, int, int]) -> nn.Module:
