@@ -9,9 +9,9 @@ import torch
 
 from convatlas.engines import turns
 from convatlas.engines.bench import bench, plan
-from convatlas.engines.memory import forget_peak, peak_bytes
 from convatlas.engines.turns import work
 from convatlas.engines.worker import Job, fresh, prepared
+from convatlas.memory import forget_peak, peak_bytes
 
 
 class Line:
@@ -124,7 +124,7 @@ def test_kept_memory_computes_the_same():
 
     code = """
 import torch
-from convatlas.engines.memory import keep_memory
+from convatlas.memory import keep_memory
 conv, x = torch.nn.Conv2d(3, 64, 3), torch.ones(4, 3, 200, 200)
 before = conv(x)
 kept = keep_memory()

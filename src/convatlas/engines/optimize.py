@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from convatlas.engines.choices import choice_key, recall, remember
 from convatlas.engines.engine import PRECISIONS, EngineError, EngineWarning, Precision
 from convatlas.engines.machine import check_precision, lacks
-from convatlas.engines.memory import keep_memory as keep_memory_of_process
 from convatlas.engines.proving import Proven, Proving
 from convatlas.engines.roster import (
     ENGINES,
@@ -23,6 +22,7 @@ from convatlas.engines.roster import (
 from convatlas.engines.timing import Timing, measure
 from convatlas.errors import InputError, UserError
 from convatlas.evaluate.modes import eval_mode
+from convatlas.memory import keep_memory as keep_memory_of_process
 
 AUTO = "auto"
 
@@ -97,7 +97,7 @@ def optimize(
         tolerance: Largest error of an output as a part of the largest; None: 1e-4 in float32,
             0.05 in bfloat16, 0.3 in int8. The classes must agree besides for 99 % of the images.
         images: Real images prepared for the network, (M, C, H, W): int8 is calibrated with them.
-        keep_memory: Let the process keep freed memory; see `convatlas.engines.memory`.
+        keep_memory: Let the process keep freed memory; see `convatlas.memory`.
         remembered: Take the choice of an earlier call; False: measure again.
 
     Returns:

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from convatlas.engines.memory import forget_peak, peak_bytes
 from convatlas.engines.timing import Timing, block_ms, summary
 from convatlas.errors import UserError
+from convatlas.memory import forget_peak, peak_bytes
 
 Run = Callable[[Tensor], Tensor]
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from convatlas.catalog import build, input_shape_of
 from convatlas.engines.engine import Precision
-from convatlas.engines.memory import keep_memory
 from convatlas.engines.optimize import optimize
 from convatlas.engines.turns import Ready
+from convatlas.memory import keep_memory
 
 SEED = 0
 CALIBRATION_IMAGES = 16
@@ -27,7 +27,7 @@ class Job:
         precision: To compute in.
         input_shape: (channels, height, width); None: the paper's.
         threads: To compute on; 0: torch's own number.
-        keep_memory: See `convatlas.engines.memory.keep_memory`.
+        keep_memory: See `convatlas.memory.keep_memory`.
     """
 
     network: str
