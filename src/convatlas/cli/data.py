@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convatlas.cli.data_pack import pack
+
 if TYPE_CHECKING:
     from convatlas.data.check import SourceCheck, SplitCheck
 
@@ -15,10 +17,13 @@ NAMED = 20  # bad images, and groups of duplicates, that are printed
 
 @click.group()
 def command() -> None:
-    """Look through images before anything is trained on them.
+    """Look through images before anything is trained on them, and pack those that are read often.
 
     Example: convatlas data check folder:my/pictures
     """
+
+
+command.add_command(pack)
 
 
 @command.command()

@@ -151,6 +151,7 @@ def _images(
     predictor: "Predictor", source_text: str, split: str, root: Path | None, max_bad: float
 ) -> "Split":
     """Open the images, with labels in the numbers of the network; bad ones are left out."""
+    from convatlas.data.packed import packing_told
     from convatlas.data.sources import open_source
     from convatlas.data.splits import ArraySplit
     from convatlas.data.tolerant import TolerantSplit
@@ -161,6 +162,8 @@ def _images(
         images = aligned(getattr(source, split), source.card.classes, predictor.classes)
     except InputError as error:
         raise InputError(f"{predictor.name} can't be tested on {source_text}: {error}") from error
+    for text in packing_told(source.card, predictor.preprocessing):
+        click.echo(f"convatlas evaluate: {text}", err=True)
     if isinstance(images, ArraySplit):
         return images
     return TolerantSplit(images, max_bad, split, tell_left_out)

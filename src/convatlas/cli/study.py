@@ -2,12 +2,12 @@
 
 import json
 import os
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from convatlas.cli.again import stop
 from convatlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def command(
                 write_study_page(result)
                 results.append(result)
         except StoppedError:
-            _stop(switch.signal or 0, click.get_current_context())
+            stop(switch.signal, click.get_current_context())
     _report(results, as_json)
     if not all(result.passed for result in results):
         raise click.exceptions.Exit(1)
@@ -137,19 +137,6 @@ def _list(studies: "tuple[Study, ...]", as_json: bool) -> None:
         return
     rows = [(s.name, s.images or "none", s.title, s.source) for s in studies]
     print_table(("study", "images", "what it asks", "source"), rows, wrapped=("what it asks",))
-
-
-def _stop(number: int, context: click.Context) -> NoReturn:
-    """Say how to go on, in the words that were given."""
-    given = context.params
-    words = ["convatlas", "study", *given["names"]]
-    words += ["--all"] if given["everything"] else []
-    for name in ("scale", "seeds", "out", "workers", "root"):
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            words += [f"--{name}", str(given[name])]
-    words += [word for text in given["instead"] for word in ("--data", text)]
-    click.echo(f"stopped; to go on: {shlex.join([*words, '--resume'])}", err=True)
-    raise click.exceptions.Exit(128 + int(number) if number else 130)
 
 
 def _report(results: "list[StudyResult]", as_json: bool) -> None:

@@ -4,20 +4,18 @@ import json
 import shlex
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from convatlas.cli.again import stop
 from convatlas.cli.options import net_option
 from convatlas.cli.train_options import run_options, start, with_beginning, with_computing
 from convatlas.errors import InputError
 
 if TYPE_CHECKING:
-    from signal import Signals
-
     from rich.console import Console
 
-    from convatlas.train.distributed import Ranks
     from convatlas.train.run import RunResult
     from convatlas.train.seeds import SeedsResult
 
@@ -124,7 +122,8 @@ def command(
         _report(result, root, as_json)
     number = stopped_by(switch.signal, stopped)
     if number is not None and stopped:
-        _stop(number, click.get_current_context(), ranks)
+        launcher = "" if ranks.size == 1 else "torchrun ... -m "
+        stop(number, click.get_current_context(), launcher=launcher, told=ranks.first)
 
 
 def default_folder(name: str, source_text: str, seed: int) -> Path:
@@ -142,34 +141,6 @@ def _setting(text: str) -> tuple[str, Any]:
         return field, json.loads(value)
     except ValueError:
         return field, value
-
-
-def _stop(number: "Signals", context: click.Context, ranks: "Ranks") -> NoReturn:
-    launcher = "" if ranks.size == 1 else "torchrun ... -m "
-    words = f"stopped by {number.name}; to go on: {launcher}{_resume_command(context)}"
-    if ranks.first:
-        click.echo(words, err=True)
-    raise click.exceptions.Exit(128 + number)
-
-
-def _resume_command(context: click.Context) -> str:
-    """Give the command that was called, with --resume."""
-    words = ["convatlas", "train"]
-    for parameter in context.command.params:
-        value, name = context.params[parameter.name or ""], parameter.opts[0]
-        unsaid = value in (None, False, (), {}, parameter.default)
-        if isinstance(parameter, click.Argument):
-            words.append(value)
-        elif unsaid or parameter.name in ("resume", "overwrite"):
-            continue
-        elif value is True:
-            words.append(name)
-        else:
-            if isinstance(value, dict):
-                value = tuple(f"{field}={part}" for field, part in value.items())
-            values = value if isinstance(value, tuple) else (value,)
-            words += [word for part in values for word in (name, str(part))]
-    return shlex.join([*words, "--resume"])
 
 
 def _report(result: "SeedsResult", root: Path | None, as_json: bool) -> None:

@@ -34,6 +34,10 @@ class DataCard:
         licence: Under which terms.
         url: Where it is published.
         centred_in: Size of network in which the images keep their pixels and get a border.
+        resized_to: Pixels of the shorter side to which they were brought when they were packed;
+            None: they have their own size.
+        recompressed_at: Quality of the JPEG that they were made when they were packed; None: they
+            have the values they had.
     """
 
     name: str
@@ -48,6 +52,8 @@ class DataCard:
     licence: str
     url: str
     centred_in: tuple[int, int] | None = None
+    resized_to: int | None = None
+    recompressed_at: int | None = None
 
     def preprocessing(
         self, input_shape: tuple[int, int, int], resize_shorter: int | None = None

@@ -11,6 +11,7 @@ from convatlas.data.folder import open_folder
 from convatlas.data.hub import open_hub
 from convatlas.data.imagenet import open_imagenet
 from convatlas.data.mnist import FASHION_MNIST, MNIST, open_idx
+from convatlas.data.packed import KIND, open_packed
 from convatlas.data.splits import Split
 from convatlas.data.table import open_table
 from convatlas.data.webdataset import open_webdataset
@@ -23,6 +24,7 @@ _PATHS: dict[str, tuple[str, Callable[[Path, int], Source]]] = {
     "imagenet": ("imagenet:my/imagenet", open_imagenet),
     "csv": ("csv:my/pictures.csv", open_table),
     "webdataset": ("webdataset:my/train-{000..145}.tar", open_webdataset),
+    KIND: ("packed:my/pack", open_packed),
 }
 
 FORMS = (
@@ -35,6 +37,7 @@ FORMS = (
     "imagenet:PATH",
     "csv:FILE",
     "webdataset:PATTERN",
+    "packed:DIR",
     "hf:NAME",
 )
 

@@ -5,7 +5,7 @@ import itertools
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from convatlas.catalog import build, find, input_shape_of, spec_of
 from convatlas.data.download import Progress as DownloadProgress
 from convatlas.data.jpeg import decoders
 from convatlas.data.manifest import fingerprint
+from convatlas.data.packed import origin_of, packing_told
 from convatlas.data.preprocess import Preprocessing
 from convatlas.data.segmentation import SegmentationSource, is_segmentation, open_segmentation
 from convatlas.data.sources import Source, open_source
@@ -154,7 +155,7 @@ def make_plan(
     if not 0 <= seed < 2**63:
         raise InputError(f"seed must be between 0 and 2**63 - 1, not {seed}")
     _, variant = find(name)
-    recipe_name, recipe = _chosen(name, source_text, recipe_name, start)
+    recipe_name, recipe = _chosen(name, origin_of(source_text, root), recipe_name, start)
     if epochs is not None:
         recipe = recipe.lasting(epochs)
     recipe = override(recipe, dict(changes or {}))
@@ -181,6 +182,8 @@ def make_plan(
             preprocessing = donor.preprocessing  # it has learnt to see through these eyes
         task = Classification(preprocessing, source.card.classes)
         task.check(recipe)
+        told = packing_told(source.card, preprocessing, recipe.augment)
+        recipe = replace(recipe, deviations=(*recipe.deviations, *told))
     return Plan(
         name=name,
         source=source,

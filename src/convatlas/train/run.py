@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from convatlas.analysis.report import analyze
 from convatlas.catalog import build_meta
+from convatlas.data.packed import packing_told
+from convatlas.data.sources import Source
 from convatlas.data.tolerant import tolerant
 from convatlas.errors import FileError
 from convatlas.evaluate.devices import device_words
@@ -31,6 +33,7 @@ from convatlas.train.state import State
 from convatlas.train.step import DivergedError
 from convatlas.train.threads import threads_for, threads_of
 from convatlas.train.tracking import tracked
+from convatlas.train.tuning import tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +151,14 @@ def start_run(
     place = options.place
     if place is not None and place.type != "cpu":
         progress(Notice(f"computing on {device_words(place)}"))
+    if isinstance(plan.source, Source):
+        for text in packing_told(plan.source.card, plan.preprocessing, plan.recipe.augment):
+            progress(Notice(text))
     macs = _macs_of_step(plan) / ranks.size
     config = plan.to_config() | {"options": options.to_config(threads_of(macs))}
     ranks.check_alike({key: value for key, value in config.items() if key != "root"})
     check_passes(plan, options)
+    options = tuned(options, macs)
     files = RunFiles(Path(out))
     with (
         computing_on(place),
