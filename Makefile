@@ -23,7 +23,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Train LeNet-5 on real digits, test it, explain it
 	@$(BIN)/convatlas show lenet5_modern
 	@$(BIN)/convatlas claims lenet5_modern
-	@$(BIN)/convatlas train lenet5_modern --data digits --seeds 5 --out $(DEMO) --resume
+	@$(BIN)/convatlas train lenet5_modern --data digits --seeds 5 --out $(DEMO) \
+		$(if $(wildcard $(DEMO)/config.json),--resume)
 	@$(BIN)/convatlas predict $(DEMO) examples/images/digit-3.png
 	@$(BIN)/convatlas visualize gradcam $(DEMO) examples/images/digit-3.png --out $(DEMO)/gradcam.png
 	@echo

@@ -49,6 +49,11 @@ def test_a_stop_ends_them_all_and_they_go_on(pictures, tmp_path):
     assert not stopped.complete
     assert stopped.to_dict()["state"] == "stopped"
     assert not (tmp_path / "seeds.json").exists()
-    resumed = start_runs("lenet5_modern", pictures, resume=True, **options)
+    events = []
+    resumed = start_runs("lenet5_modern", pictures, resume=True, progress=events.append, **options)
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    # that the third has no run yet goes without saying
+    assert [text for text in notices if "run in" in text] == notices[1:4:2]
+    assert not any("holds no run yet" in text for text in notices)
     assert resumed.complete
     assert len(resumed.results) == 3

@@ -7,7 +7,7 @@ from typing import Any
 
 from convatlas.evaluate.spread import spread
 from convatlas.train.events import Notice, Progress, ignore
-from convatlas.train.folder import write_json
+from convatlas.train.folder import RunFiles, write_json
 from convatlas.train.options import DEFAULTS
 from convatlas.train.run import RunResult, start_run
 
@@ -69,6 +69,7 @@ def start_runs(
     *,
     out: str | Path,
     seeds: Sequence[int],
+    resume: bool = False,
     progress: Progress = ignore,
     **options: Any,
 ) -> SeedsResult:
@@ -79,6 +80,7 @@ def start_runs(
         source_text: Images.
         out: The folder; at the end `seeds.json` in it holds the result.
         seeds: Different ones.
+        resume: Go on with what the folders hold.
         progress: Told what happens.
         options: What else `convatlas.train.run.start_run` takes.
 
@@ -89,8 +91,20 @@ def start_runs(
     for number, seed in enumerate(seeds):
         if len(seeds) > 1:
             progress(Notice(f"seed {seed}: run {number + 1} of {len(seeds)}"))
-        folder = out if number == 0 else out / f"seed-{seed}"
-        run = start_run(name, source_text, out=folder, seed=seed, progress=progress, **options)
+        folder, going_on = out, resume
+        if number:
+            folder = out / f"seed-{seed}"
+            # behind the one that was stopped there is nothing to go on with, and no need to say so
+            going_on = resume and RunFiles(folder).config.exists()
+        run = start_run(
+            name,
+            source_text,
+            out=folder,
+            seed=seed,
+            resume=going_on,
+            progress=progress,
+            **options,
+        )
         runs.append(run)
         if run.state == "stopped":
             break
