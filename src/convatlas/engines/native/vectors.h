@@ -1,0 +1,70 @@
+// Vectors as wide as the processor has them, and memory laid out for them.
+
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+namespace {
+
+// Floats of a vector; most vectors of a row, and sums, that registers hold at a time.
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kWidest = 4, kSums = 24;
+#elif defined(__AVX__)
+constexpr int kLanes = 8, kWidest = 2, kSums = 12;
+#elif defined(__aarch64__)
+constexpr int kLanes = 4, kWidest = 4, kSums = 24;
+#else
+constexpr int kLanes = 4, kWidest = 2, kSums = 12;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * kLanes)));
+typedef float Loose __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+
+inline Vec load(const float* from) { return *reinterpret_cast<const Loose*>(from); }
+inline void store(float* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }
+
+inline Vec load_some(const float* from, long count) {
+  Vec value = {};
+  std::memcpy(&value, from, sizeof(float) * count);
+  return value;
+}
+
+inline void store_some(float* to, Vec value, long count) {
+  std::memcpy(to, &value, sizeof(float) * count);
+}
+
+// Memory of one thread, kept from call to call.
+class Scratch {
+ public:
+  ~Scratch() { std::free(data_); }
+  float* floats(size_t count) {
+    if (count <= count_) return data_;
+    std::free(data_);
+    constexpr size_t kPage = 2 << 20;
+    const size_t bytes = (count * sizeof(float) + kPage - 1) / kPage * kPage;
+    data_ = static_cast<float*>(std::aligned_alloc(kPage, bytes));
+    count_ = data_ ? count : 0;
+#ifdef MADV_HUGEPAGE
+    if (data_) madvise(data_, bytes, MADV_HUGEPAGE);
+#endif
+    return data_;
+  }
+
+ private:
+  float* data_ = nullptr;
+  size_t count_ = 0;
+};
+thread_local Scratch scratch;
+
+// Whole cache lines, and an odd number of them: rows that are apart by a power of two would fall
+// on the same few sets of the cache.
+inline long spread(long floats) { return ((floats + 15) / 16 | 1) * 16; }
+inline long up(long value, long step) { return (value + step - 1) / step * step; }
+
+}  // namespace

@@ -1,0 +1,234 @@
+// Convolution of 3x3 filters at stride 1 by Winograd's minimal filtering: float32, channels last.
+//
+// Lavin & Gray 2016, https://arxiv.org/abs/1509.09308: a tile of M x M outputs is
+// A' ((G g G') * (B' d B)) A, where d are the N x N inputs it sees, N = M + 2, g is the filter, *
+// multiplies element by element and ' transposes. Over all channels the products become N N
+// matrices, (tiles x channels) by (channels x maps): 36 multiplications for 16 outputs with M = 4
+// instead of 144, and 16 for 4 with M = 2 instead of 36.
+//
+// A block of tiles goes through its three steps (`take`, `multiply`, `give`) while it lies in the
+// cache. C++17 and the vectors of GCC and Clang; threads are those of the caller's OpenMP runtime.
+
+#include <atomic>
+
+#include "threads.h"
+#include "winograd_tiles.h"
+
+extern "C" {
+
+struct Layer {
+  const float* weights;  // as `winograd_weights` writes them
+  const float* bias;     // whole vectors
+  long channels, maps, pad_top, pad_left;
+  long tile;        // M: 2 or 4
+  long block;       // tiles at a time, at most
+  long together;    // 1: all threads work on one block, 0: each on one of its own
+  long activation;  // 0: none, 1: ReLU, 2: ReLU6
+  long threads;
+};
+
+struct Maps {  // data null: there are none
+  float* data;
+  long image, row, pixel;  // distances in floats
+};
+
+struct Call {
+  long images, height, width, out_height, out_width;
+  Maps input, added, output;
+};
+}
+
+namespace {
+
+template <class Tile>
+class Convolution {
+ public:
+  Convolution(const Layer& layer, const Call& call, Parallel parallel)
+      : layer_(layer), call_(call), parallel_(parallel),
+        wide_((call.out_width + Tile::kOut - 1) / Tile::kOut),
+        high_((call.out_height + Tile::kOut - 1) / Tile::kOut),
+        tiles_(call.images * high_ * wide_), block_(equal_blocks()),
+        maps_(up(layer.maps, kLanes)), panels_((maps_ + kPanel - 1) / kPanel),
+        in_row_(spread(layer.channels)), in_step_(spread(block_ * in_row_)),
+        out_row_(spread(maps_)), out_step_(spread(block_ * out_row_)) {}
+
+  bool run() {
+    const size_t floats = kPoints * (in_step_ + out_step_) + spread(layer_.channels);
+    if (!layer_.together) {
+      spawn((tiles_ + block_ - 1) / block_, [&](long i) {
+        float* memory = scratch.floats(floats);
+        if (!memory) return failed_.store(true);
+        const long first = i * block_, count = std::min(block_, tiles_ - first);
+        float* out = memory + kPoints * in_step_;
+        float* zeros = out + kPoints * out_step_;
+        std::fill(zeros, zeros + layer_.channels, 0.f);
+        take(first, 0, count, memory, zeros);
+        for (long j = 0; j < kPoints * panels_; j++) multiply(j, count, memory, out);
+        give(first, 0, count, out);
+      });
+      return !failed_;
+    }
+    float* memory = scratch.floats(floats);
+    if (!memory) return false;
+    float* out = memory + kPoints * in_step_;
+    float* zeros = out + kPoints * out_step_;
+    std::fill(zeros, zeros + layer_.channels, 0.f);
+    for (long first = 0; first < tiles_; first += block_) {
+      const long count = std::min(block_, tiles_ - first), parts = std::min(count, kParts);
+      const auto part = [&](long i) { return count * i / parts; };
+      spawn(parts, [&](long i) { take(first, part(i), part(i + 1), memory, zeros); });
+      spawn(kPoints * panels_, [&](long j) { multiply(j, count, memory, out); });
+      spawn(parts, [&](long i) { give(first, part(i), part(i + 1), out); });
+    }
+    return true;
+  }
+
+ private:
+  static constexpr int N = Tile::kIn, M = Tile::kOut, kPoints = N * N;
+  static constexpr long kParts = 32;  // that threads share the tiles of a block in
+
+  template <class Work>
+  void spawn(long count, const Work& work) const {
+    share(parallel_, layer_.threads, count, work);
+  }
+
+  // The most tiles of a block: as many as asked for or a few less, so that all get equal shares.
+  long equal_blocks() const {
+    const long shares = layer_.together ? 1 : layer_.threads;
+    const long blocks = up((tiles_ + layer_.block - 1) / layer_.block, shares);
+    return (tiles_ + blocks - 1) / blocks;
+  }
+
+  struct Place {
+    long image, top, left;  // of the tile's outputs
+  };
+  Place place(long tile) const {
+    const long within = tile % (high_ * wide_);
+    return {tile / (high_ * wide_), within / wide_ * M, within % wide_ * M};
+  }
+
+  // B' d B of some tiles of the block, for every channel.
+  void take(long first, long from, long to, float* memory, const float* zeros) const {
+    const Maps& maps = call_.input;
+    for (long t = from; t < to; t++) {
+      const Place at = place(first + t);
+      const float* pixel[N][N];
+      for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+          const long y = at.top + i - layer_.pad_top, x = at.left + j - layer_.pad_left;
+          const bool inside = y >= 0 && y < call_.height && x >= 0 && x < call_.width;
+          pixel[i][j] =
+              inside ? maps.data + at.image * maps.image + y * maps.row + x * maps.pixel : zeros;
+        }
+      for (long c = 0; c < layer_.channels; c += kLanes) {
+        const long left = layer_.channels - c;
+        Vec half[N][N];
+        for (int j = 0; j < N; j++) {
+          Vec d[N], o[N];
+          for (int i = 0; i < N; i++)
+            d[i] = left >= kLanes ? load(pixel[i][j] + c) : load_some(pixel[i][j] + c, left);
+          Tile::input(d, o);
+          for (int i = 0; i < N; i++) half[i][j] = o[i];
+        }
+        for (int i = 0; i < N; i++) {
+          Vec o[N];
+          Tile::input(half[i], o);
+          for (int j = 0; j < N; j++)
+            store(memory + (i * N + j) * in_step_ + t * in_row_ + c, o[j]);
+        }
+      }
+    }
+  }
+
+  // One panel of maps at one of the N N points, for all tiles of the block.
+  void multiply(long item, long count, const float* memory, float* out) const {
+    const long point = item / panels_, map = item % panels_ * kPanel;
+    const float* weights = layer_.weights + (point * maps_ + map) * layer_.channels;
+    const float* a = memory + point * in_step_;
+    float* to = out + point * out_step_ + map;
+    const long vectors = std::min(kPanel, maps_ - map) / kLanes, depth = layer_.channels;
+    if (vectors == 1) return multiply_panel<1>(count, a, in_row_, weights, to, out_row_, depth);
+    if (vectors == 2) return multiply_panel<2>(count, a, in_row_, weights, to, out_row_, depth);
+    if constexpr (kWidest == 4) {
+      if (vectors == 3) return multiply_panel<3>(count, a, in_row_, weights, to, out_row_, depth);
+      multiply_panel<4>(count, a, in_row_, weights, to, out_row_, depth);
+    }
+  }
+
+  // A' m A of some tiles of the block, bias, what is added, activation: into the output.
+  void give(long first, long from, long to, const float* memory) const {
+    const Maps &maps = call_.output, &added = call_.added;
+    for (long t = from; t < to; t++) {
+      const Place at = place(first + t);
+      const long rows = std::min<long>(M, call_.out_height - at.top);
+      const long columns = std::min<long>(M, call_.out_width - at.left);
+      const auto begin = [&at](const Maps& of) {
+        return of.data + at.image * of.image + at.top * of.row + at.left * of.pixel;
+      };
+      for (long k = 0; k < layer_.maps; k += kLanes) {
+        const long left = layer_.maps - k;
+        Vec half[M][N];
+        for (int j = 0; j < N; j++) {
+          Vec m[N], o[M];
+          for (int i = 0; i < N; i++)
+            m[i] = load(memory + (i * N + j) * out_step_ + t * out_row_ + k);
+          Tile::output(m, o);
+          for (int i = 0; i < M; i++) half[i][j] = o[i];
+        }
+        const Vec bias = load(layer_.bias + k);
+        for (long i = 0; i < rows; i++) {
+          Vec o[M];
+          Tile::output(half[i], o);
+          for (long j = 0; j < columns; j++) {
+            Vec value = o[j] + bias;
+            if (added.data) {
+              const float* more = begin(added) + i * added.row + j * added.pixel + k;
+              value += left >= kLanes ? load(more) : load_some(more, left);
+            }
+            value = activated(value);
+            float* pixel = begin(maps) + i * maps.row + j * maps.pixel + k;
+            left >= kLanes ? store(pixel, value) : store_some(pixel, value, left);
+          }
+        }
+      }
+    }
+  }
+
+  Vec activated(Vec value) const {  // the comparisons let NaN through, as torch does
+    if (layer_.activation) value = value < Vec{} ? Vec{} : value;
+    if (layer_.activation == 2) value = value > Vec{} + 6.f ? Vec{} + 6.f : value;
+    return value;
+  }
+
+  const Layer& layer_;
+  const Call& call_;
+  const Parallel parallel_;
+  const long wide_, high_, tiles_, block_, maps_, panels_;
+  const long in_row_, in_step_, out_row_, out_step_;
+  std::atomic<bool> failed_{false};
+};
+
+}  // namespace
+
+extern "C" {
+
+int winograd_lanes() { return kLanes; }
+
+void winograd_weights(const float* from, float* to, long maps, long channels, long tile,
+                      long threads, Parallel parallel) {
+  constexpr long kSome = 16;  // channels
+  const long chunks = (channels + kSome - 1) / kSome, panels = (maps + kPanel - 1) / kPanel;
+  share(parallel, threads, panels * chunks, [=](long item) {
+    const long first = item % chunks * kSome, last = std::min(channels, first + kSome);
+    const auto write = tile == 4 ? filters<Tile4> : filters<Tile2>;
+    write(from, to, maps, channels, item / chunks * kPanel, first, last);
+  });
+}
+
+// Gives 0, or 1 where memory ran out.
+int winograd_run(const Layer* layer, const Call* call, Parallel parallel) {
+  if (call->images * call->out_height * call->out_width <= 0) return 0;
+  return layer->tile == 4 ? !Convolution<Tile4>(*layer, *call, parallel).run()
+                          : !Convolution<Tile2>(*layer, *call, parallel).run();
+}
+}

@@ -1,0 +1,180 @@
+"""A 3x3 convolution by Winograd's minimal filtering: see native/winograd.cpp."""
+
+import ctypes
+import functools
+from ctypes import POINTER, c_long, c_void_p
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.engines.native_arena import Arena
+from convatlas.engines.native_build import library
+from convatlas.errors import InputError
+
+_ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2}  # fused by the code
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        ("weights", c_void_p),
+        ("bias", c_void_p),
+        *((name, c_long) for name in ("channels", "maps", "pad_top", "pad_left", "tile")),
+        *((name, c_long) for name in ("block", "together", "activation", "threads")),
+    )
+
+
+class _Maps(ctypes.Structure):
+    _fields_ = (
+        ("data", c_void_p),
+        *((name, c_long) for name in ("image", "row", "pixel")),
+    )
+
+
+class _Call(ctypes.Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("images", "height", "width", "out_height", "out_width")),
+        *((name, _Maps) for name in ("input", "added", "output")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a layer is cut up.
+
+    Attributes:
+        tile: Outputs a side of a tile, 2 or 4: F(2x2,3x3) or F(4x4,3x3) of the paper.
+        block: Tiles that go through all steps together, at most.
+        together: All threads work on one block, which suits many maps; or each on its own.
+    """
+
+    tile: int
+    block: int
+    together: bool
+
+    def __str__(self) -> str:
+        who = "by all threads" if self.together else "a thread"
+        return f"F({self.tile}x{self.tile},3x3), {self.block} tiles {who}"
+
+
+def takes(conv: nn.Conv2d) -> bool:
+    """Say whether a convolution can be computed so: 3x3, stride 1, no groups, padded by zeros."""
+    return (
+        conv.kernel_size == (3, 3)
+        and conv.stride == (1, 1)
+        and conv.dilation == (1, 1)
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+        and conv.weight.dtype == torch.float32
+    )
+
+
+class WinogradConv(nn.Module):
+    """A 3x3 convolution, perhaps the sum with other maps, and perhaps an activation.
+
+    Args:
+        conv: One that `takes` says yes to.
+        act: What follows; ReLU and ReLU6 are fused in.
+        plan: How it is cut up.
+        arena: Where its outputs lie.
+    """
+
+    def __init__(
+        self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
+    ) -> None:
+        super().__init__()
+        self.plan, self.maps, self.channels = plan, conv.out_channels, conv.in_channels
+        self.arena = Arena() if arena is None else arena
+        padding = conv.padding if isinstance(conv.padding, tuple) else _named(conv.padding)
+        self.pad_top, self.pad_left = padding
+        self.weight = nn.Parameter(_transformed(conv.weight.detach(), plan.tile), False)
+        self.bias = nn.Parameter(_whole_vectors(conv), False)
+        self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
+        self.act = None if self.fused else act
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """(N, in, H, W) -> (N, out, H', W'), channels last; `other`: added before the activation.
+
+        Raises:
+            InputError: Another number of maps, or another type.
+            MemoryError: There is none left for a block of tiles.
+        """
+        if x.shape[1] != self.channels or x.dtype != torch.float32:
+            raise InputError(
+                f"needs {self.channels} maps of float32, not {list(x.shape)} {x.dtype}"
+            )
+        x, other = _with_channels_last(x), None if other is None else _with_channels_last(other)
+        count, _, height, width = x.shape
+        out_height, out_width = height + 2 * self.pad_top - 2, width + 2 * self.pad_left - 2
+        y = self.arena.images(count, self.maps, out_height, out_width)
+        added = _NOTHING if other is None else _maps(other)
+        call = _Call(count, height, width, out_height, out_width, _maps(x), added, _maps(y))
+        if _code().winograd_run(self._layer(), call, _threads()):
+            raise MemoryError("a convolution found no memory for its tiles")
+        return y if self.act is None else self.act(y)
+
+    def extra_repr(self) -> str:
+        """Tell channels, maps and how it is cut up."""
+        return f"{self.channels}, {self.maps}, {self.plan}"
+
+    def _layer(self) -> _Layer:
+        plan = self.plan
+        sizes = (self.channels, self.maps, self.pad_top, self.pad_left, plan.tile, plan.block)
+        how = (plan.together, self.fused, torch.get_num_threads())
+        return _Layer(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how)
+
+
+_NOTHING = _Maps(None, 0, 0, 0)
+
+
+def _maps(x: Tensor) -> _Maps:
+    image, _, row, pixel = x.stride()
+    return _Maps(x.data_ptr(), image, row, pixel)
+
+
+def _with_channels_last(x: Tensor) -> Tensor:
+    """Give maps whose channels are neighbours; parts of wider maps stay where they are."""
+    if x.stride(1) == 1 or x.shape[1] == 1:
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _named(padding: str) -> tuple[int, int]:
+    return (1, 1) if padding == "same" else (0, 0)
+
+
+def _transformed(weight: Tensor, tile: int) -> Tensor:
+    maps, channels = weight.shape[:2]
+    plain = weight.contiguous()
+    found = torch.empty((tile + 2) ** 2 * channels * _padded(maps))
+    how = (maps, channels, tile, torch.get_num_threads(), _threads())
+    _code().winograd_weights(plain.data_ptr(), found.data_ptr(), *how)
+    return found
+
+
+def _whole_vectors(conv: nn.Conv2d) -> Tensor:
+    bias = torch.zeros(_padded(conv.out_channels))
+    if conv.bias is not None:
+        bias[: conv.out_channels] = conv.bias.detach()
+    return bias
+
+
+def _padded(maps: int) -> int:
+    lanes = _code().winograd_lanes()
+    return -(-maps // lanes) * lanes
+
+
+@functools.cache
+def _threads() -> c_void_p:
+    """Give what runs work on the threads that torch has begun; null: torch has no OpenMP."""
+    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return ctypes.cast(parallel, c_void_p) if parallel else c_void_p()
+
+
+@functools.cache
+def _code() -> ctypes.CDLL:
+    code = library("winograd")
+    code.winograd_weights.argtypes = (c_void_p, c_void_p, *[c_long] * 4, c_void_p)
+    code.winograd_weights.restype = None
+    code.winograd_run.argtypes = (POINTER(_Layer), POINTER(_Call), c_void_p)
+    return code

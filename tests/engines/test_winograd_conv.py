@@ -1,0 +1,151 @@
+"""Winograd's convolution against the direct one in float64, and what it refuses."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from convatlas.engines.native_build import no_compiler
+from convatlas.engines.winograd_conv import Plan, WinogradConv, takes
+from convatlas.errors import InputError
+
+PLANS = [
+    Plan(tile, block, together)
+    for tile in (2, 4)
+    for block in (1, 5, 40)
+    for together in (False, True)
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler():
+    reason = no_compiler()
+    if reason:
+        pytest.skip(reason)
+
+
+def expected(conv: nn.Conv2d, act: nn.Module | None, x: Tensor, other: Tensor | None) -> Tensor:
+    y = copy.deepcopy(conv).double()(x.double())
+    y = y if other is None else y + other
+    return y if act is None else act(y)
+
+
+def check(layer: WinogradConv, conv, act, x, other=None) -> None:
+    with torch.inference_mode():
+        found, wanted = layer(x, other), expected(conv, act, x, other)
+    assert found.shape == wanted.shape
+    error = (found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-3)
+    assert error < 1e-5
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    channels=st.integers(1, 70),
+    maps=st.integers(1, 140),
+    height=st.integers(3, 13),
+    width=st.integers(3, 13),
+    images=st.integers(1, 3),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    act=st.sampled_from([None, nn.ReLU(), nn.ReLU6(), nn.SiLU()]),
+    plan=st.sampled_from(PLANS),
+    residual=st.booleans(),
+)
+def test_any_shape(channels, maps, height, width, images, padding, act, plan, residual):
+    torch.manual_seed(channels + maps)
+    conv = nn.Conv2d(channels, maps, 3, padding=padding, bias=residual)
+    x = torch.randn(images, channels, height, width)
+    other = torch.randn_like(conv(x)).detach() if residual else None
+    check(WinogradConv(conv, act, plan), conv, act, x, other)
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+def test_large_values_and_many_channels(tile):
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(512, 64, 3, padding="same"), 1e4 * torch.randn(1, 512, 10, 10)
+    check(WinogradConv(conv, None, Plan(tile, 24, False)), conv, None, x)
+
+
+def test_parts_of_other_maps_are_read_where_they_lie():
+    conv = nn.Conv2d(20, 8, 3, padding=1)
+    layer = WinogradConv(conv, None, PLANS[0])
+    wide = torch.randn(2, 48, 12, 14).contiguous(memory_format=torch.channels_last)
+    check(layer, conv, None, wide[:, 16:36])  # of more channels
+    check(layer, conv, None, wide[:, :20, 2:10, 3:9], wide[:, 30:38, 4:, :6])  # and of an image
+    check(layer, conv, None, torch.randn(2, 20, 9, 9))  # channels first
+    check(layer, conv, None, torch.randn(20, 9, 9).expand(2, -1, -1, -1))
+
+
+def test_not_a_number_stays_where_it_is_seen():
+    conv = nn.Conv2d(4, 3, 3, padding=1)
+    x = torch.zeros(1, 4, 12, 12)
+    x[0, 0, 0, 0] = torch.nan
+    with torch.inference_mode():
+        found = WinogradConv(conv, nn.ReLU(), Plan(2, 4, False))(x)
+    assert found[0, :, 0, 0].isnan().all()
+    assert not found[:, :, 6:, 6:].isnan().any()
+
+
+def test_a_result_is_not_overwritten_by_the_next_call():
+    conv = nn.Conv2d(16, 64, 3, padding=1)
+    layer = WinogradConv(conv, nn.ReLU(), Plan(4, 24, False))
+    images = [torch.randn(1, 16, 64, 64) for _ in range(4)]
+    with torch.inference_mode():
+        found = [layer(x) for x in images]  # a megabyte each: of the arena
+        part = layer(images[0])[:, 5:6]
+        for x, y in zip(images, found, strict=True):
+            assert torch.equal(layer(x), y)
+    assert torch.equal(part, found[0][:, 5:6])
+    del found, part
+    held = layer.arena.bytes_free()
+    with torch.inference_mode():
+        layer(images[0])
+    assert layer.arena.bytes_free() == held >= 5 * 2**20
+
+
+def test_a_copy_computes_the_same():
+    conv, x = nn.Conv2d(8, 8, 3), torch.randn(1, 8, 100, 100)
+    layer = WinogradConv(conv, nn.ReLU(), Plan(4, 12, True))
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        with torch.inference_mode():
+            assert torch.equal(twin(x), layer(x))
+
+
+def test_one_thread_gives_what_two_give():
+    conv, x = nn.Conv2d(24, 40, 3), torch.randn(2, 24, 20, 20)
+    layer, threads = WinogradConv(conv, None, Plan(4, 5, True)), torch.get_num_threads()
+    with torch.inference_mode():
+        torch.set_num_threads(2)
+        both = layer(x)
+        torch.set_num_threads(1)
+        one = layer(x)
+    torch.set_num_threads(threads)
+    assert torch.equal(both, one)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(8, 8, 5),
+        nn.Conv2d(8, 8, 3, stride=2),
+        nn.Conv2d(8, 8, 3, dilation=2),
+        nn.Conv2d(8, 8, 3, groups=2),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(8, 8, 3).bfloat16(),
+    ],
+)
+def test_what_is_no_such_convolution(conv):
+    assert not takes(conv)
+    assert takes(nn.Conv2d(8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "x", [torch.zeros(1, 7, 9, 9), torch.zeros(1, 8, 9, 9, dtype=torch.float64)]
+)
+def test_other_maps_than_it_was_made_for(x):
+    layer = WinogradConv(nn.Conv2d(8, 8, 3), None, PLANS[0])
+    with pytest.raises(InputError, match="needs 8 maps of float32"):
+        layer(x)
