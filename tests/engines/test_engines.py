@@ -59,3 +59,19 @@ def test_the_network_is_left_as_it_was(network, images):
     network.eval()
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     assert next(network.parameters()).is_contiguous()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_openvino_takes_a_batch_in_pieces_side_by_side(size, network):
+    need("openvino")
+    from convatlas.export import openvino
+    from convatlas.export.program import trace
+
+    model = openvino.convert(trace(network, (3, 32, 32), any_size=False))
+    model.reshape([size, 3, 32, 32])
+    run = openvino.piecewise_runner(openvino.compiled(model, streams=2), size)
+    first, second = torch.randn(2, 6, 3, 32, 32)
+    kept = run(first)
+    with torch.no_grad():
+        torch.testing.assert_close(run(second), network(second), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(kept, network(first), rtol=1e-4, atol=1e-4)
