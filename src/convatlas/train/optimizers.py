@@ -14,9 +14,15 @@ from convatlas.train.rmsprop import TensorFlowRMSProp
 
 
 def make_optimizer(
-    optimizer: Optimizer, parameters: Iterable[Parameter] | Iterable[dict[str, Any]]
+    optimizer: Optimizer,
+    parameters: Iterable[Parameter] | Iterable[dict[str, Any]],
+    *,
+    fused: bool = False,
 ) -> torch.optim.Optimizer:
     """Build the optimizer for parameters, or for groups of them; all decay unless a group differs.
+
+    `fused` changes each weight in one pass through memory, where torch has that: SGD and Adam. It
+    rounds otherwise in the last bit.
 
     With gradient g, weights w and rate r, a step is:
 
@@ -41,6 +47,7 @@ def make_optimizer(
                     optimizer.lr,
                     momentum=optimizer.momentum,
                     weight_decay=optimizer.weight_decay,
+                    fused=fused,
                 )
             case DiagonalLM():
                 return DiagonalLevenbergMarquardt(
@@ -56,6 +63,7 @@ def make_optimizer(
                     momentum=optimizer.momentum,
                     weight_decay=optimizer.weight_decay,
                     nesterov=optimizer.nesterov,
+                    fused=fused,
                 )
             case RMSProp(form="tensorflow"):
                 return TensorFlowRMSProp(
@@ -82,6 +90,7 @@ def make_optimizer(
                     betas=optimizer.betas,
                     eps=optimizer.eps,
                     weight_decay=optimizer.weight_decay,
+                    fused=fused,
                 )
     except ValueError as error:
         raise InputError(f"optimizer: {error}") from error

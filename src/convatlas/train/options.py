@@ -37,6 +37,9 @@ class RunOptions:
         shard: Each process keeps a part of the weights; see `convatlas.train.sharding`.
         ranks: The processes that train together; see `convatlas.train.distributed`.
         track: Who is told of the metrics besides `metrics.jsonl`; see `train.tracking`.
+        keep_memory: The process keeps memory that it has used, until it ends; see
+            `convatlas.memory`.
+        fused: The optimizer changes each weight in one pass through memory, where torch has that.
     """
 
     workers: int = 0
@@ -52,6 +55,8 @@ class RunOptions:
     shard: bool = False
     ranks: Ranks = ALONE
     track: tuple[str, ...] = ()
+    keep_memory: bool = False
+    fused: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what nothing can be computed with."""

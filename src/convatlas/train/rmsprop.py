@@ -43,24 +43,32 @@ class TensorFlowRMSProp(OwnOptimizer):
         super().__init__(parameters, {**values, "weight_decay": weight_decay})
 
     def change(self, group: dict[str, Any]) -> None:
-        """Change the parameters of a group one by one."""
-        for weight in group["params"]:
-            if weight.grad is not None:
-                self._change(weight, weight.grad, group)
+        """Change all parameters of a group at once."""
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        if not weights:
+            return
+        gradients = [weight.grad for weight in weights]
+        if group["weight_decay"]:
+            gradients = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+        states = [self._state_of(weight, group["momentum"]) for weight in weights]
+        squares = [state["square"] for state in states]
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["decay"])
+        divisors = torch._foreach_add(squares, group["eps"])
+        torch._foreach_sqrt_(divisors)
+        if not group["momentum"]:
+            torch._foreach_addcdiv_(weights, gradients, divisors, value=-group["lr"])
+            return
+        steps = [state["moved"] for state in states]
+        torch._foreach_mul_(steps, group["momentum"])
+        torch._foreach_addcdiv_(steps, gradients, divisors, value=group["lr"])
+        torch._foreach_sub_(weights, steps)
 
-    def _change(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _state_of(self, weight: Tensor, momentum: float) -> dict[str, Tensor]:
+        """Give what is kept of a weight between steps, fresh before the first."""
         state = self.state[weight]
         if not state:
             state["square"] = torch.ones_like(weight)
-            if group["momentum"]:
+            if momentum:
                 state["moved"] = torch.zeros_like(weight)
-        if group["weight_decay"]:
-            gradient = gradient.add(weight, alpha=group["weight_decay"])
-        square = state["square"]
-        square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1 - group["decay"])
-        divisor = square.add(group["eps"]).sqrt_()
-        if not group["momentum"]:
-            weight.addcdiv_(gradient, divisor, value=-group["lr"])
-            return
-        moved = state["moved"].mul_(group["momentum"])
-        weight.sub_(moved.addcdiv_(gradient, divisor, value=group["lr"]))
+        return state

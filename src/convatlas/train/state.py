@@ -121,7 +121,7 @@ class State:
             shard(copy)
             average = None if recipe.ema is None else Average(model, recipe.ema, copy)
         groups = parameter_groups(model, recipe, start.layer_decay)
-        optimizer = make_optimizer(recipe.optimizer, groups)
+        optimizer = make_optimizer(recipe.optimizer, groups, fused=options.fused)
         return cls(model, optimizer, average, frozen, skeleton=bones)
 
     @property
