@@ -122,28 +122,42 @@ def _only(at: int) -> torch.Tensor:
     return chosen
 
 
+def _score_cam_in_a_loop(network: nn.Module, image: torch.Tensor, maps: list[int]) -> torch.Tensor:
+    """Algorithm 1 for class 1 of one image, (1, 3, 12, 12), with some of the layer's maps."""
+    found, scores = network[:2](image)[0], {}
+    for k in maps:
+        mask = nn.functional.interpolate(found[k][None, None], (12, 12), mode="bilinear")
+        if mask.max() > mask.min():
+            mask = (mask - mask.min()) / (mask.max() - mask.min())
+            scores[k] = network(image * mask)[0, 1].exp()
+    heat = sum(score / sum(scores.values()) * found[k] for k, score in scores.items())
+    heat = nn.functional.interpolate(heat.clamp(min=0)[None, None], (12, 12), mode="bilinear")[0, 0]
+    return heat / heat.max()
+
+
 def test_score_cam_equals_a_literal_loop() -> None:
     network, x = gap_network().eval(), images(2)
     with torch.no_grad():
         network[0].bias[2] = -100.0  # a map that is zero everywhere counts nothing
-        maps = network[:2](x)
-        expected = []
-        for n in range(2):
-            scores = torch.full((5,), -torch.inf).double()
-            for k in range(5):
-                mask = nn.functional.interpolate(maps[n, k][None, None], (12, 12), mode="bilinear")
-                if mask.max() > mask.min():
-                    mask = (mask - mask.min()) / (mask.max() - mask.min())
-                    scores[k] = network(x[n : n + 1] * mask)[0, 1]
-            weights = scores.exp() / scores.exp().sum()
-            heat = sum(weights[k] * maps[n, k] for k in range(5)).clamp(min=0)
-            heat = nn.functional.interpolate(heat[None, None], (12, 12), mode="bilinear")[0, 0]
-            expected.append(heat / heat.max())
+        expected = [_score_cam_in_a_loop(network, image[None], list(range(5))) for image in x]
     for batch_size in (1, 3, 32):
         found = score_cam(network, x, 1, layer="1", batch_size=batch_size)
         torch.testing.assert_close(found, torch.stack(expected))
     with pytest.raises(InputError, match="at least 1 masked image, not 0"):
         score_cam(network, x, 1, layer="1", batch_size=0)
+
+
+@pytest.mark.parametrize("strongest", [1, 2, 5, 9])
+def test_score_cam_of_the_maps_that_vary_most(strongest: int) -> None:
+    network, x = gap_network().eval(), images(2)
+    with torch.no_grad():
+        found = score_cam(network, x, 1, layer="1", strongest=strongest)
+        for image, heat in zip(x, found, strict=True):
+            spread = network[:2](image[None])[0].var(dim=(1, 2))
+            best = spread.argsort(descending=True)[:strongest].tolist()
+            torch.testing.assert_close(heat, _score_cam_in_a_loop(network, image[None], best))
+    with pytest.raises(InputError, match="at least 1 map takes part, not 0"):
+        score_cam(network, x, 1, layer="1", strongest=0)
 
 
 def test_maps_that_say_nothing_give_a_map_of_zeros() -> None:

@@ -29,7 +29,7 @@ WITHOUT_CAM = {"lenet5", "alexnet", "zfnet", "vgg", "gap_study"}
 METHODS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "gradcam": grad_cam,
     "gradcam++": grad_cam_plus_plus,
-    "scorecam": score_cam,
+    "scorecam": partial(score_cam, strongest=16),  # one pass for each of 2,000 maps takes minutes
     "guided-gradcam": guided_grad_cam,
     "saliency": saliency,
     "smoothgrad": partial(smooth_grad, samples=1),

@@ -49,6 +49,7 @@ _OPTIONS = (
     click.option("--size", type=int, help="occlusion: side of the square, pixels; a quarter."),
     click.option("--stride", type=int, help="occlusion: from square to square; a quarter of it."),
     click.option("--maps", callback=_numbers, metavar="NUMBER,...", help="Only these maps."),
+    click.option("--strongest", type=int, help="scorecam: only so many maps; all."),
     click.option("--rate", type=float, help="maximize: size of a step; 0.1."),
     click.option("--decay", type=float, help="maximize: what a step takes away; 0.1."),
     click.option("--blur", type=float, help="maximize: width in pixels, each fourth step; 0.5."),

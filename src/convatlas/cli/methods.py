@@ -26,7 +26,7 @@ METHODS = {
         "the same without gradients, one pass for each map (Wang et al. 2020)",
         "attributions",
         "score_cam:score_cam",
-        options=("label", "layer", "boxes"),
+        options=("label", "layer", "boxes", "strongest"),
     ),
     "cam": Method(
         "Class activation map",
