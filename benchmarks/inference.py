@@ -1,79 +1,107 @@
-"""Run networks by each engine that is installed, in turn, against the peak of the machine.
+"""Run networks by `convatlas.optimize` and by its peers in turn, against the peak of the machine.
 
-Run: python benchmarks/inference.py [--batch 1 16] [--precision float32 bfloat16] [--rounds 7]
-     [--engine eager openvino] [--keep-memory] [NETWORK ...]
+Run: python benchmarks/inference.py [--batch 1 16] [--rounds 5] [NETWORK ...]
+     python benchmarks/inference.py --table    # docs/speed.md and README.md, from the newest result
 
-The engines are the peers: OpenVINO and ONNX Runtime, used as their own documentation says. The
-peak is that of a product of matrices in the same type, measured before and after. The result is a
-file in benchmarks/results/.
+It needs the environment of peers.py with the extras `onnx` and `openvino`. Each way of running a
+network has a process of its own; they take turns, every other round backwards. "auto" chooses
+among its engines in its own process first. The peak is that of a product of matrices in the same
+type, on as many threads, before the turns of each network. The result is a file in
+benchmarks/results/; what was measured earlier on the same day stays in it.
 """
 
 import argparse
+import statistics
 import time
+from functools import partial
 from typing import Any
 
 import torch
-from record import write_record
+from record import rows_of_today, write_record
+from sides import prepare, sides_of
+from speed_tables import write_tables
 
 from convatlas.analysis.report import analyze_name
-from convatlas.engines.bench import Row, bench, plan
-from convatlas.engines.eager import dtype_of
-from convatlas.engines.roster import find_precision
+from convatlas.engines.turns import in_turn
 
 NETWORKS = (
     *("alexnet", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet50_v1_5"),
     *("resnext50_32x4d", "densenet121", "squeezenet1_1", "mobilenet_v1", "efficientnet_b0", "unet"),
 )
+BLOCK_SECONDS = 0.3
 SIDE = 2048  # of the matrices whose product tells the peak
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("networks", nargs="*", metavar="NETWORK")
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", default=NETWORKS)
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 16])
-    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--engine", nargs="+", default=[])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--keep-memory", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--table", action="store_true", help="renew the tables of the docs")
     args = parser.parse_args()
-    names = args.networks or NETWORKS
-    peaks = {precision: [gflops(precision)] for precision in args.precision}
-    rows: list[dict[str, Any]] = []
-    groups = plan(names, args.engine, args.precision, args.batch, keep_memory=args.keep_memory)
-    for jobs in groups:
-        if jobs[0].network == "unet" and jobs[0].batch > 1:
-            continue  # a minute a batch
-        rows += [told(row, peaks) for row in bench(jobs, args.rounds)]
-    for precision, found in peaks.items():
-        found.append(gflops(precision))
-    if not args.networks:
-        print(write_record("inference", rows, rounds=args.rounds, gemm_gflops=peaks))
+    if args.table:
+        write_tables()
+        return
+    for network in args.networks:
+        for batch in args.batch:
+            if network == "unet" and batch > 1:
+                continue  # a minute a batch, and more memory than most have
+            new = measured(network, batch, args.rounds)
+            kept = [r for r in rows_of_today("inference") if _key(r) != (network, batch)]
+            path = write_record("inference", [*kept, *new], rounds=args.rounds)
+    print(path)
 
 
-def told(row: Row, peaks: dict[str, list[float]]) -> dict[str, Any]:
-    """Add what part of the peak was reached, and show the row."""
-    job = row.job
-    work = 2 * analyze_name(job.network, job.input_shape).macs * row.images_per_second / 1e9
-    part = work / peaks[job.precision][0] if job.precision in peaks else 0.0
-    line = f"{job.network:18} {job.batch:3} {job.engine:12} {job.precision:9}"
-    shown = f"{row.images_per_second:9.1f} img/s  ratio {row.ratio:5.2f}  peak {part:4.0%}"
-    print(line, row.refused or shown, flush=True)
-    return {**row.to_dict(), "gflops": work, "part_of_gemm": part}
+def _key(row: dict[str, Any]) -> tuple[str, int]:
+    return row["network"], row["batch"]
 
 
-def gflops(precision: str, seconds: float = 2.0) -> float:
+def measured(network: str, batch: int, rounds: int) -> list[dict[str, Any]]:
+    """Let all sides of one network and batch take their turns."""
+    peaks = {"float32": gemm_gflops(torch.float32), "bfloat16": gemm_gflops(torch.bfloat16)}
+    sides = sides_of(network, batch)
+    tasks = [partial(prepare, side, network, batch) for side in sides]
+    found = in_turn(tasks, rounds, BLOCK_SECONDS)
+    operations = 2 * batch * analyze_name(network).macs
+    rows = []
+    for side, one in zip(sides, found, strict=True):
+        row: dict[str, Any] = {"network": network, "batch": batch, "side": side, **one.facts}
+        row["refused"], row["peak_bytes"] = one.refused, one.peak_bytes
+        if not one.refused:
+            speeds = sorted(batch / ms * 1000 for ms in one.milliseconds)
+            row["images_per_second"] = {
+                "median": statistics.median(speeds),
+                "least": speeds[0],
+                "greatest": speeds[-1],
+            }
+            row["gflops"] = operations / batch * row["images_per_second"]["median"] / 1e9
+        row["gemm_gflops"] = peaks
+        rows.append(row)
+        _show(row)
+    return rows
+
+
+def _show(row: dict[str, Any]) -> None:
+    head = f"{row['network']:18} {row['batch']:3} {row['side']:25}"
+    if row["refused"]:
+        print(head, row["refused"], flush=True)
+        return
+    speed = row["images_per_second"]
+    spread = f"({speed['least']:.1f} to {speed['greatest']:.1f})"
+    print(head, f"{speed['median']:9.1f} img/s {spread:22} {row.get('engine', '')}", flush=True)
+
+
+def gemm_gflops(dtype: torch.dtype, seconds: float = 1.0) -> float:
     """Measure a product of matrices by oneDNN, on as many threads as torch has."""
-    kind = find_precision(precision)
-    if kind == "int8":
-        return float("nan")  # torch has no product of int8 that every machine takes
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")  # oneDNN, which knows more machines than MKL
-    one = torch.randn(SIDE, SIDE).to(dtype_of(kind))
+    one = torch.randn(SIDE, SIDE).to(dtype)
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         begun = time.perf_counter()
         torch.mm(one, one)
         best = min(best, time.perf_counter() - begun)
-    torch.set_float32_matmul_precision("highest")
+    torch.set_float32_matmul_precision(before)
     return 2 * SIDE**3 / best / 1e9
 
 
