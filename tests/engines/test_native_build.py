@@ -4,7 +4,8 @@ import stat
 
 import pytest
 
-from convatlas.engines import native_build
+from convatlas import native_build
+from convatlas.engines import native_build as of_engines
 from convatlas.engines.engine import EngineError
 from convatlas.engines.native_build import library, no_compiler, versions
 
@@ -24,7 +25,7 @@ def small(tmp_path, monkeypatch):
     """A library that is built in no time."""
     code = tmp_path / "small.cpp"
     code.write_text('extern "C" int answer() { return 42; }')
-    monkeypatch.setattr(native_build, "source", lambda _: code)
+    monkeypatch.setattr(of_engines, "source", lambda _: code)
     return code
 
 

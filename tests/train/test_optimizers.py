@@ -13,10 +13,10 @@ from convatlas.train.optimizers import make_optimizer, set_rate
 START = [1.0, -2.0, 0.5]
 
 
-def descend(noun, rates):
+def descend(noun, rates, fused=False):
     """Minimise sum(w^4) / 4, whose gradient is w^3, and give the weights after each step."""
     weights = Parameter(torch.tensor(START, dtype=torch.float64))
-    optimizer = make_optimizer(noun, [weights])
+    optimizer = make_optimizer(noun, [weights], fused=fused)
     path = []
     for rate in rates:
         set_rate(optimizer, rate)
@@ -43,8 +43,9 @@ RATES = [0.1, 0.1, 0.05, 0.01]
 
 
 def check(noun, step):
-    for ours, expected in zip(descend(noun, RATES), by_hand(step, RATES), strict=True):
-        assert ours == pytest.approx(expected, rel=1e-12)
+    for fused in (False, True):
+        for ours, paper in zip(descend(noun, RATES, fused), by_hand(step, RATES), strict=True):
+            assert ours == pytest.approx(paper, rel=1e-12)
 
 
 def test_sgd_with_momentum_and_decay():

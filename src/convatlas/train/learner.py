@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from convatlas.errors import InputError
 from convatlas.train.losses import Loss
+from convatlas.train.norm_act import find_pairs, together
 
 Precision = Literal["float32", "bf16"]
 
@@ -36,6 +37,7 @@ class Learner(nn.Module):
         sides: Add the losses of the network's side classifiers, with the paper's weights.
         precision: "bf16" computes the network in bfloat16 where that is safe, by autocast; the
             weights, their gradients and the loss stay float32.
+        fused: Compute batch norms and their activations as one; see `convatlas.train.norm_act`.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Learner(nn.Module):
         *,
         sides: bool = False,
         precision: Precision = "float32",
+        fused: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.sides, self.precision = model, loss, sides, precision
+        self.pairs = find_pairs(model) if fused else []
 
     def forward(
         self, images: Tensor, targets: Tensor, weights: Tensor | None = None
@@ -60,7 +64,8 @@ class Learner(nn.Module):
             weights: Of each term of the loss, where the task has them.
         """
         coarse = self.precision == "bf16"
-        with torch.autocast(images.device.type, torch.bfloat16) if coarse else nullcontext():
+        cast = torch.autocast(images.device.type, torch.bfloat16) if coarse else nullcontext()
+        with cast, together(self.pairs) if self.pairs else nullcontext():
             if self.sides:
                 model: Any = self.model  # only some networks have this method
                 logits, sides = model.forward_with_sides(images)

@@ -148,6 +148,7 @@ def make_learner(model: nn.Module, recipe: Recipe, data: Data, options: RunOptio
         data.task.make_loss(recipe, data.train),
         sides=recipe.sides,
         precision=options.precision,
+        fused=options.fused and not options.compile and device_of(model).type == "cpu",
     )
     if options.compile:
         learner.compile()

@@ -1,0 +1,238 @@
+// Batch norm while it learns, together with the activation behind it: channels last, float32 or
+// bfloat16.
+//
+// Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1 and section 3. torch's two
+// operations go through memory thirteen times in a step, these eight: nothing between norm and
+// activation is written, and backward computes it again from the input. Sums are taken over blocks
+// of rows in float32 and over the blocks in float64, in the same order for any number of threads.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "../../engines/native/threads.h"
+
+namespace {
+
+constexpr long kBlockValues = 1 << 15;  // of the rows of a block: 128 KiB of float32
+
+struct Half {  // bfloat16
+  uint16_t bits;
+};
+
+inline float get(float value) { return value; }
+inline float get(Half value) {
+  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
+  float wide;
+  std::memcpy(&wide, &bits, sizeof wide);
+  return wide;
+}
+
+inline void put(float& place, float value) { place = value; }
+inline void put(Half& place, float value) {  // to the nearest, ties to even
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  place.bits = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+// Cody & Waite's reduction and a polynomial of degree 5: 2 units in the last place.
+inline float exponential(float x) {
+  x = std::min(std::max(x, -87.0f), 88.0f);
+  const float shifted = x * 1.44269504f + 12582912.0f;  // rounds to a whole number
+  const float whole = shifted - 12582912.0f;
+  const float rest = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+  float sum = 1.9875691500e-4f;
+  sum = sum * rest + 1.3981999507e-3f;
+  sum = sum * rest + 8.3334519073e-3f;
+  sum = sum * rest + 4.1665795894e-2f;
+  sum = sum * rest + 1.6666665459e-1f;
+  sum = sum * rest + 5.0000001201e-1f;
+  sum = sum * rest * rest + rest + 1.0f;
+  const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(whole) + 127) << 23;
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return sum * scale;
+}
+
+struct Relu {  // the comparisons let NaN through, as torch does
+  static float value(float z) { return z < 0.0f ? 0.0f : z; }
+  static float slope(float z) { return z <= 0.0f ? 0.0f : 1.0f; }
+};
+
+struct Silu {
+  static float value(float z) { return z / (1.0f + exponential(-z)); }
+  static float slope(float z) {
+    const float part = 1.0f / (1.0f + exponential(-z));
+    return part * (1.0f + z * (1.0f - part));
+  }
+};
+
+struct Rows {
+  long count, channels;
+  long threads;
+  Parallel parallel;
+
+  long step() const { return std::max(1L, kBlockValues / channels); }
+  long blocks() const { return (count + step() - 1) / step(); }
+
+  template <class Work>  // of (block, first row, row after the last)
+  void each_block(const Work& work) const {
+    share(parallel, threads, blocks(), [&](long block) {
+      work(block, block * step(), std::min(count, (block + 1) * step()));
+    });
+  }
+};
+
+// Mean and variance of each channel, by those of the blocks (Chan, Golub & LeVeque 1979).
+template <class T>
+void statistics(const Rows& rows, const T* x, double* mean, double* variance) {
+  const long c = rows.channels;
+  std::vector<float> means(rows.blocks() * c), squares(rows.blocks() * c);
+  rows.each_block([&](long block, long first, long last) {
+    float *sum = &means[block * c], *square = &squares[block * c];
+    for (long r = first; r < last; r++)
+      for (long i = 0; i < c; i++) sum[i] += get(x[r * c + i]);
+    for (long i = 0; i < c; i++) sum[i] /= static_cast<float>(last - first);
+    for (long r = first; r < last; r++)
+      for (long i = 0; i < c; i++) {
+        const float off = get(x[r * c + i]) - sum[i];
+        square[i] += off * off;
+      }
+  });
+  std::fill(mean, mean + c, 0.0);
+  std::fill(variance, variance + c, 0.0);
+  for (long block = 0; block < rows.blocks(); block++) {
+    const double seen = static_cast<double>(block * rows.step());
+    const double here = static_cast<double>(std::min(rows.step(), rows.count - block * rows.step()));
+    const double part = here / (seen + here);
+    for (long i = 0; i < c; i++) {
+      const double off = means[block * c + i] - mean[i];
+      mean[i] += off * part;
+      variance[i] += squares[block * c + i] + off * off * seen * part;
+    }
+  }
+  for (long i = 0; i < c; i++) variance[i] /= static_cast<double>(rows.count);
+}
+
+// What backward needs of a channel: z = scale x + shift.
+struct Channels {
+  float *scale, *shift, *mean, *inverse;
+  Channels(float* all, long c) : scale(all), shift(all + c), mean(all + 2 * c), inverse(all + 3 * c) {}
+};
+
+template <class T, class Act>
+void forward(const Rows& rows, const T* x, T* y, Channels found) {
+  const long c = rows.channels;
+  const float *scale = found.scale, *shift = found.shift;
+  rows.each_block([=](long, long first, long last) {
+    for (long r = first; r < last; r++)
+#pragma GCC ivdep
+      for (long i = 0; i < c; i++)
+        put(y[r * c + i], Act::value(get(x[r * c + i]) * scale[i] + shift[i]));
+  });
+}
+
+template <class T, class Act>
+void backward(const Rows& rows, const T* x, const T* given, T* out, Channels found, float* weight,
+              float* bias) {
+  const long c = rows.channels;
+  const float *scale = found.scale, *shift = found.shift, *mean = found.mean;
+  std::vector<float> sums(rows.blocks() * c), dots(rows.blocks() * c);
+  rows.each_block([&](long block, long first, long last) {
+    float *sum = &sums[block * c], *dot = &dots[block * c];
+    for (long r = first; r < last; r++)
+#pragma GCC ivdep
+      for (long i = 0; i < c; i++) {
+        const float value = get(x[r * c + i]), z = value * scale[i] + shift[i];
+        const float g = get(given[r * c + i]) * Act::slope(z);
+        sum[i] += g;
+        dot[i] += g * (value - mean[i]);
+      }
+  });
+  std::vector<double> all_sums(c), all_dots(c);
+  for (long block = 0; block < rows.blocks(); block++)
+    for (long i = 0; i < c; i++) {
+      all_sums[i] += sums[block * c + i];
+      all_dots[i] += dots[block * c + i];
+    }
+  std::vector<float> slope(c), offset(c);
+  for (long i = 0; i < c; i++) {
+    const double sum = all_sums[i], dot = all_dots[i];
+    const double inverse = found.inverse[i], count = static_cast<double>(rows.count);
+    const double falling = -scale[i] * dot * inverse * inverse / count;
+    weight[i] = static_cast<float>(dot * inverse);
+    bias[i] = static_cast<float>(sum);
+    slope[i] = static_cast<float>(falling);
+    offset[i] = static_cast<float>(-falling * mean[i] - scale[i] * sum / count);
+  }
+  rows.each_block([&](long, long first, long last) {
+    for (long r = first; r < last; r++)
+#pragma GCC ivdep
+      for (long i = 0; i < c; i++) {
+        const float value = get(x[r * c + i]), z = value * scale[i] + shift[i];
+        const float g = get(given[r * c + i]) * Act::slope(z);
+        put(out[r * c + i], g * scale[i] + value * slope[i] + offset[i]);
+      }
+  });
+}
+
+}  // namespace
+
+extern "C" {
+
+// Maps and settings of one call. `half`: bfloat16; `silu`: else ReLU.
+struct NormCall {
+  long rows, channels, threads, half, silu;
+  const void *x, *given;  // (rows, channels); the gradient of the output
+  void* out;
+  const float *weight, *bias;
+  float *running_mean, *running_variance, *found;  // found: (4, channels), see Channels
+  float *weight_gradient, *bias_gradient;
+  double eps, momentum;
+  Parallel parallel;
+};
+
+void norm_act_forward(const NormCall* call) {
+  const long c = call->channels;
+  const Rows rows{call->rows, c, call->threads, call->parallel};
+  std::vector<double> mean(c), variance(c);
+  if (call->half)
+    statistics(rows, static_cast<const Half*>(call->x), mean.data(), variance.data());
+  else
+    statistics(rows, static_cast<const float*>(call->x), mean.data(), variance.data());
+  const Channels found(call->found, c);
+  const double unbiased = static_cast<double>(rows.count) / static_cast<double>(rows.count - 1);
+  const double old = 1 - call->momentum;
+  for (long i = 0; i < c; i++) {
+    const double inverse = 1 / std::sqrt(variance[i] + call->eps);
+    found.mean[i] = static_cast<float>(mean[i]);
+    found.inverse[i] = static_cast<float>(inverse);
+    found.scale[i] = static_cast<float>(call->weight[i] * inverse);
+    found.shift[i] = static_cast<float>(call->bias[i] - mean[i] * found.scale[i]);
+    float &kept = call->running_mean[i], &spread = call->running_variance[i];
+    kept = static_cast<float>(old * kept + call->momentum * mean[i]);
+    spread = static_cast<float>(old * spread + call->momentum * unbiased * variance[i]);
+  }
+  const auto run = [&](auto kind, auto act) {
+    using T = decltype(kind);
+    forward<T, decltype(act)>(rows, static_cast<const T*>(call->x), static_cast<T*>(call->out), found);
+  };
+  call->half ? (call->silu ? run(Half{}, Silu{}) : run(Half{}, Relu{}))
+             : (call->silu ? run(0.0f, Silu{}) : run(0.0f, Relu{}));
+}
+
+void norm_act_backward(const NormCall* call) {
+  const Rows rows{call->rows, call->channels, call->threads, call->parallel};
+  const Channels found(call->found, call->channels);
+  const auto run = [&](auto kind, auto act) {
+    using T = decltype(kind);
+    backward<T, decltype(act)>(rows, static_cast<const T*>(call->x),
+                               static_cast<const T*>(call->given), static_cast<T*>(call->out), found,
+                               call->weight_gradient, call->bias_gradient);
+  };
+  call->half ? (call->silu ? run(Half{}, Silu{}) : run(Half{}, Relu{}))
+             : (call->silu ? run(0.0f, Silu{}) : run(0.0f, Relu{}));
+}
+}

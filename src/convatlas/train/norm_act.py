@@ -1,0 +1,160 @@
+"""Batch norm and the activation behind it as one operation, while a network learns."""
+
+import contextlib
+import ctypes
+import functools
+from collections.abc import Generator, Sequence
+from ctypes import POINTER, c_double, c_long, c_void_p
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from convatlas.native_build import BuildError, library
+
+_SOURCE = Path(__file__).parent / "native" / "norm_act.cpp"
+_TYPES = (torch.float32, torch.bfloat16)
+
+
+@dataclass(frozen=True, slots=True)
+class NormAct:
+    """A batch norm and the activation that follows it.
+
+    Attributes:
+        norm: An `nn.BatchNorm2d`.
+        act: An `nn.ReLU` or `nn.SiLU`.
+    """
+
+    norm: Any
+    act: Any
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same, normalised and activated."""
+        norm, act = self.norm, self.act
+        if not (norm.training and x.device.type == "cpu" and x.dtype in _TYPES and x.dim() == 4):
+            return type(act).forward(act, type(norm).forward(norm, x))
+        if x.numel() <= x.shape[1]:  # torch refuses a variance of one value
+            return type(norm).forward(norm, x)
+        return _NormAct.apply(x, norm.weight, norm.bias, norm, isinstance(act, nn.SiLU))
+
+
+def find_pairs(model: nn.Module) -> list[NormAct]:
+    """List the batch norms of a network that one operation can compute with what follows them.
+
+    None where there is no C++ compiler, or the norms are of another kind.
+    """
+    found = []
+    for module in model.modules():
+        if isinstance(module, nn.Sequential):
+            for norm, act in pairwise(module):
+                if _is_plain(norm) and type(act) in (nn.ReLU, nn.SiLU) and not act.inplace:
+                    found.append(NormAct(norm, act))
+    return found if found and _can_build() else []
+
+
+def _is_plain(norm: nn.Module) -> bool:
+    """Say whether it is torch's batch norm with all that the papers' have."""
+    if type(norm) is not nn.BatchNorm2d or norm.momentum is None:
+        return False
+    tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return all(one is not None and one.dtype == torch.float32 for one in tensors)
+
+
+@contextlib.contextmanager
+def together(pairs: Sequence[NormAct]) -> Generator[None]:
+    """Let each norm compute its activation too inside the block."""
+    for pair in pairs:
+        pair.norm.forward, pair.act.forward = pair, _unchanged
+    try:
+        yield
+    finally:
+        for pair in pairs:
+            del pair.norm.forward, pair.act.forward
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+class _NormAct(torch.autograd.Function):
+    """Keeps the input alone: backward computes what the activation was given once more."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: Any, silu: bool) -> Tensor:
+        """Give the activated maps, channels last, and move the norm's running statistics."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        y, found = torch.empty_like(x), weight.new_empty(4, len(weight))
+        call = _call(x, silu, out=y, found=found)
+        call.weight, call.bias = weight.data_ptr(), bias.data_ptr()
+        call.running_mean = norm.running_mean.data_ptr()
+        call.running_variance = norm.running_var.data_ptr()
+        call.eps, call.momentum = norm.eps, norm.momentum
+        _code().norm_act_forward(call)
+        norm.num_batches_tracked.add_(1)
+        ctx.save_for_backward(x, found)
+        ctx.silu = silu
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """Give the gradients of x, weight and bias."""
+        x, found = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        result, weight, bias = torch.empty_like(x), *found.new_empty(2, found.shape[1])
+        call = _call(x, ctx.silu, out=result, found=found)
+        call.given = gradient.data_ptr()
+        call.weight_gradient, call.bias_gradient = weight.data_ptr(), bias.data_ptr()
+        _code().norm_act_backward(call)
+        return result, weight, bias, None, None
+
+
+class _Call(ctypes.Structure):
+    """The `NormCall` of norm_act.cpp."""
+
+    _fields_ = (
+        *((name, c_long) for name in ("rows", "channels", "threads", "half", "silu")),
+        *((name, c_void_p) for name in ("x", "given", "out", "weight", "bias")),
+        *((name, c_void_p) for name in ("running_mean", "running_variance", "found")),
+        *((name, c_void_p) for name in ("weight_gradient", "bias_gradient")),
+        *((name, c_double) for name in ("eps", "momentum")),
+        ("parallel", c_void_p),
+    )
+
+
+def _call(x: Tensor, silu: bool, *, out: Tensor, found: Tensor) -> Any:
+    call: Any = _Call()
+    call.channels = x.shape[1]
+    call.rows, call.threads = x.numel() // x.shape[1], torch.get_num_threads()
+    call.half, call.silu = x.dtype == torch.bfloat16, silu
+    call.x, call.out, call.found = x.data_ptr(), out.data_ptr(), found.data_ptr()
+    call.parallel = _parallel()
+    return call
+
+
+def _can_build() -> bool:
+    try:
+        _code()
+    except BuildError:
+        return False
+    return True
+
+
+@functools.cache
+def _code() -> ctypes.CDLL:
+    code = library(_SOURCE)
+    for name in ("norm_act_forward", "norm_act_backward"):
+        function = getattr(code, name)
+        function.argtypes, function.restype = (POINTER(_Call),), None
+    return code
+
+
+@functools.cache
+def _parallel() -> c_void_p:
+    """Give what runs work on the threads that torch has begun; null: torch has no OpenMP."""
+    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return ctypes.cast(parallel, c_void_p) if parallel else c_void_p()
