@@ -12,6 +12,7 @@ from plain import active
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convatlas.analysis.memory import training_memory
 from convatlas.architectures.densenet import DenseLayer, DenseNetSpec, parse
 from convatlas.catalog import build, build_meta, find
 from convatlas.errors import InputError
@@ -300,3 +301,54 @@ def test_other_names_are_not_read(name):
 def test_specs_of_no_network_are_refused(overrides, message):
     with pytest.raises(InputError, match=re.escape(message)):
         build_meta("densenet121", **overrides)
+
+
+def learnt(name: str, rounds: int = 2, **options) -> tuple[nn.Module, list[Tensor]]:
+    """Give a network after some steps, and its outputs."""
+    torch.manual_seed(0)
+    model, outputs = build(name, num_classes=4, **options), []
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    for seed in range(rounds):
+        torch.manual_seed(seed)
+        outputs.append(model(torch.randn(3, 3, 32, 32)))
+        optimizer.zero_grad()
+        F.cross_entropy(outputs[-1], torch.arange(3)).backward()
+        optimizer.step()
+    return model, outputs
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.3}])
+@pytest.mark.parametrize("name", ["densenet_bc40_k12_cifar", "densenet22_k12_cifar"])
+def test_memory_efficient_learns_in_the_same_bits(name, options):
+    plain, expected = learnt(name, **options)
+    efficient, found = learnt(name, **options, memory_efficient=True)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    state = plain.state_dict()  # running statistics too: they have learnt each batch once
+    assert list(efficient.state_dict()) == list(state)
+    assert all(torch.equal(value, state[key]) for key, value in efficient.state_dict().items())
+
+
+def test_memory_efficient_answers_alike():
+    torch.manual_seed(0)
+    plain = build("densenet_bc40_k12_cifar").eval()
+    efficient = build("densenet_bc40_k12_cifar", memory_efficient=True).eval()
+    efficient.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(efficient(x), plain(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("densenet_bc40_k12_cifar", 0.9),
+        pytest.param("densenet121", 0.55, marks=pytest.mark.slow),
+    ],
+)
+def test_memory_efficient_keeps_less(name, most):
+    """Pleiss et al. 2017: what is kept grows with the depth, not with its square."""
+    shape = find(name)[1].input_shape
+    plain, efficient = (
+        training_memory(build_meta(name, memory_efficient=flag), shape).peak_bytes(16)
+        for flag in (False, True)
+    )
+    assert efficient < most * plain

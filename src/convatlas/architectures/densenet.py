@@ -6,6 +6,7 @@ https://arxiv.org/abs/1608.06993 (CVPR 2017). ImageNet nets: Table 1. CIFAR and 
 
 import re
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ from convatlas.layers import (
     Classifier,
     ConvNorm,
     check_images,
+    concatenated_again,
     draw_layers,
     drawn_once,
     he_fan_in_,
@@ -39,6 +41,8 @@ class DenseNetSpec:
         stem: 7x7 and pooling, or one 3x3 for 32x32 images.
         dropout: Probability of dropping a value after each convolution but the first of the
             network; the paper takes 0.2 where it does not augment (section 4.2).
+        memory_efficient: While it learns, concatenate and normalise again in the backward pass
+            instead of keeping what comes of it (Pleiss et al. 2017, 1707.06990).
     """
 
     blocks: tuple[int, ...]
@@ -48,6 +52,7 @@ class DenseNetSpec:
     compression: float = 0.5
     stem: Literal["imagenet", "cifar"] = "imagenet"
     dropout: float = 0.0
+    memory_efficient: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built with."""
@@ -84,6 +89,36 @@ class DenseLayer(nn.Module):
         """Append the new maps to all maps before them."""
         return torch.cat([x, self.composite(x)], dim=1)
 
+    def grow(self, maps: Sequence[Tensor]) -> Tensor:
+        """Give the new maps, without keeping the concatenation of those before them."""
+        norm, act, conv, *rest = self.composite
+        x = concatenated_again(maps, (norm, act, conv))
+        for layer in rest:
+            x = layer(x)
+        return x
+
+
+class EfficientBlock(nn.Module):
+    """A dense block that keeps the maps of each layer once: (N, in, H, W) -> (N, out, H, W)."""
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give the maps that entered, and those of every layer."""
+        learns = self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if not learns:
+            for layer in self.children():
+                x = layer(x)
+            return x
+        maps = [x]
+        for layer in self.children():
+            if isinstance(layer, DenseLayer):  # all are
+                maps.append(layer.grow(maps))
+        return torch.cat(maps, dim=1)
+
 
 def make_transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
     """Build what stands between two blocks: 1x1 convolution, then 2x2 average pooling."""
@@ -112,7 +147,8 @@ def make_stages(spec: DenseNetSpec) -> tuple[nn.Sequential, int]:
         for layer in range(1, layers + 1):
             block[f"layer{layer}"] = DenseLayer(channels, spec)
             channels += spec.growth_rate
-        stages[f"dense{i}"] = nn.Sequential(block)
+        make_block = EfficientBlock if spec.memory_efficient else nn.Sequential
+        stages[f"dense{i}"] = make_block(block)
     return nn.Sequential(stages), channels
 
 

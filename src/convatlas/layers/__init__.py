@@ -20,6 +20,7 @@ from convatlas.layers.drawing import (
     truncated_normal_,
     undrawn_on_meta,
 )
+from convatlas.layers.recomputing import concatenated_again
 from convatlas.layers.response_norm import LocalResponseNorm
 from convatlas.layers.sizes import Window, check_images, check_map, image_sides, map_side
 from convatlas.layers.towers import TowerNorm, Towers
@@ -38,6 +39,7 @@ __all__ = [
     "check_images",
     "check_map",
     "class_codes",
+    "concatenated_again",
     "draw_layers",
     "drawn_once",
     "fill_bias_",
