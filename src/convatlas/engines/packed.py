@@ -1,8 +1,4 @@
-"""torch layer by layer, by oneDNN's own operations: weights laid out once, activations fused in.
-
-torch lays weights out for oneDNN anew at each call, and runs the activation as a pass of its own.
-The operations that its compiler uses do neither, and need no compiling.
-"""
+"""torch layer by layer, by oneDNN's own operations, over the network's graph rewritten for them."""
 
 import contextlib
 from collections.abc import Callable, Generator
@@ -13,53 +9,11 @@ from torch import Tensor, nn
 
 from convatlas.engines.eager import PreparedModule, channels_last, dtype_of, reshaped
 from convatlas.engines.engine import Order, Precision
+from convatlas.engines.graph import rewritten
+from convatlas.engines.graph_layers import FUSED, PackedConv, PackedLinear
+from convatlas.engines.graph_trace import GraphError
 
 _NEEDED = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight")
-# what oneDNN can do to a value before it is written, by the module that does it otherwise
-_FUSED: dict[type[nn.Module], Callable[[Any], tuple[str, list[float]]]] = {
-    nn.ReLU: lambda _: ("relu", []),
-    nn.ReLU6: lambda _: ("hardtanh", [0.0, 6.0]),
-    nn.SiLU: lambda _: ("swish", []),
-    nn.Sigmoid: lambda _: ("sigmoid", []),
-    nn.Tanh: lambda _: ("tanh", []),
-}
-
-
-class PackedConv(nn.Module):
-    """A convolution whose weights lie as oneDNN reads them, and perhaps an activation."""
-
-    def __init__(self, conv: nn.Conv2d, size: torch.Size, act: nn.Module | None) -> None:
-        super().__init__()
-        how = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        self.padding, self.stride, self.dilation, self.groups = how
-        plain = conv.weight.detach().contiguous(memory_format=torch.channels_last)
-        self.weight = _kept(torch.ops.mkldnn._reorder_convolution_weight(plain, *how, list(size)))
-        self.bias = conv.bias
-        self.act, self.scalars = _pointwise(act)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) -> (N, out, H', W')."""
-        how = (self.padding, self.stride, self.dilation, self.groups)
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *how, self.act, self.scalars, ""
-        )
-
-
-class PackedLinear(nn.Module):
-    """A linear layer whose weights lie as oneDNN reads them, and perhaps an activation."""
-
-    def __init__(self, linear: nn.Linear, size: torch.Size, act: nn.Module | None) -> None:
-        super().__init__()
-        plain = linear.weight.detach().contiguous()
-        self.weight = _kept(torch.ops.mkldnn._reorder_linear_weight(plain, size[0]))
-        self.bias = linear.bias
-        self.act, self.scalars = _pointwise(act)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in) -> (N, out)."""
-        return torch.ops.mkldnn._linear_pointwise(
-            x.contiguous(), self.weight, self.bias, self.act, self.scalars, ""
-        )
 
 
 class Packed:
@@ -82,13 +36,21 @@ class Packed:
         return {"torch": torch.__version__}
 
     def prepare(self, order: Order) -> PreparedModule:
-        """Fold the norms, fuse activations, and lay the weights out for the example's shape."""
-        module, count = reshaped(order)
-        dtype = dtype_of(order.precision)
-        sizes = _input_sizes(module, channels_last(order.example.to(dtype)))
-        layers = _pack(module, sizes)
-        facts = {"norms_folded": count, "packed": layers, "threads": torch.get_num_threads()}
-        return PreparedModule(module, dtype, facts)
+        """Rewrite the network's graph for the example's shape, or where it has none, its layers."""
+        try:
+            module, facts = rewritten(order)
+        except GraphError as error:
+            module, facts = _by_layer(order)
+            facts["without_graph"] = str(error)
+        facts["threads"] = torch.get_num_threads()
+        return PreparedModule(module, dtype_of(order.precision), facts)
+
+
+def _by_layer(order: Order) -> tuple[nn.Module, dict[str, Any]]:
+    """Fold norms, fuse activations and pack layers where neighbours in a chain allow it."""
+    module, count = reshaped(order)
+    sizes = _input_sizes(module, channels_last(order.example.to(dtype_of(order.precision))))
+    return module, {"norms_folded": count, "packed": _pack(module, sizes)}
 
 
 def _input_sizes(module: nn.Module, x: Tensor) -> dict[nn.Module, torch.Size]:
@@ -134,7 +96,7 @@ def _follower(chain: nn.Module, names: list[str]) -> str:
     """Name the activation that follows at once in a chain; empty: there is none."""
     for name in names:
         following = chain.get_submodule(name)
-        if type(following) in _FUSED and not following._forward_hooks:
+        if type(following) in FUSED and not following._forward_hooks:
             return name
         if not isinstance(following, nn.Identity):
             return ""
@@ -152,12 +114,3 @@ def _packed(
     if type(layer) is nn.Linear and len(size) == 2:
         return PackedLinear(layer, size, act)
     return None
-
-
-def _kept(weight: Tensor) -> nn.Parameter:
-    """Let a network that asks its layers for the device of their parameters find it."""
-    return nn.Parameter(weight, requires_grad=False)
-
-
-def _pointwise(act: nn.Module | None) -> tuple[str, list[float]]:
-    return ("none", []) if act is None else _FUSED[type(act)](act)
