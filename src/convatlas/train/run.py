@@ -28,6 +28,7 @@ from convatlas.train.options import DEFAULTS, RunOptions
 from convatlas.train.passes import check_passes
 from convatlas.train.placement import computing_on
 from convatlas.train.plan import Plan, make_plan
+from convatlas.train.products import quick_products
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
 from convatlas.train.step import DivergedError
@@ -163,6 +164,7 @@ def start_run(
     with (
         computing_on(place),
         threads_for(macs),
+        quick_products(options.fused and (place is None or place.type == "cpu")),
         deterministic_algorithms(options.deterministic),
         ranks.entered_by_first(locked(files.path)),
     ):
