@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from convatlas import native_build
 from convatlas.catalog import build
 from convatlas.native_build import no_compiler
-from convatlas.train import norm_act
+from convatlas.train import native_code, norm_act
+from convatlas.train.fused import computed, find_fused
 from convatlas.train.learner import Learner
 from convatlas.train.losses import make_loss
-from convatlas.train.norm_act import find_pairs, together
+from convatlas.train.norm_act import find_pairs
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def network(act: nn.Module, channels: int) -> nn.Sequential:
 def learn(model: nn.Module, x, gradient, fused: bool) -> list[torch.Tensor]:
     """Give the output, the gradients and the statistics after one pass."""
     x = x.clone().requires_grad_()
-    with together(find_pairs(model) if fused else []):
+    with computed(find_fused(model) if fused else []):
         y = model(x)
     y.backward(gradient)
     norm = model[0]
@@ -95,7 +96,7 @@ def test_a_network_learns_as_in_float64(name):
     exact = copy.deepcopy(model).double()
     F.cross_entropy(exact(images.double()), labels).backward()
     learner = Learner(model, make_loss("cross_entropy"), fused=True)
-    assert learner.pairs
+    assert learner.fused
     learner(images, labels)[0].backward()
     assert all("forward" not in vars(module) for module in model.modules())
     expected, found = (
@@ -112,7 +113,7 @@ def test_frozen_norms_and_other_inputs_take_torch(monkeypatch):
     monkeypatch.setattr(norm_act._NormAct, "apply", None)
     model = network(nn.ReLU(), 6)
     x = torch.randn(2, 6, 4, 4)
-    with together(find_pairs(model)):
+    with computed(find_fused(model)):
         wide = model.double()(x.double())
         found = model.float().eval()(x)
     assert wide.dtype == torch.float64
@@ -121,7 +122,7 @@ def test_frozen_norms_and_other_inputs_take_torch(monkeypatch):
 
 def test_one_value_is_refused_as_torch_does():
     model = network(nn.ReLU(), 6)
-    with together(find_pairs(model)), pytest.raises(ValueError, match="more than 1 value"):
+    with computed(find_fused(model)), pytest.raises(ValueError, match="more than 1 value"):
         model(torch.randn(1, 6, 1, 1))
 
 
@@ -136,7 +137,7 @@ def test_other_layers_stay_as_they_are(monkeypatch):
 
 def test_without_a_compiler_torch_computes(monkeypatch):
     monkeypatch.setattr(native_build, "_compiler", list)
-    norm_act._code.cache_clear()
+    native_code._code.cache_clear()
     assert find_pairs(network(nn.ReLU(), 3)) == []
     monkeypatch.undo()
     assert find_pairs(network(nn.ReLU(), 3))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import InputError
+from convatlas.train.fused import computed, find_fused
 from convatlas.train.losses import Loss
-from convatlas.train.norm_act import find_pairs, together
 
 Precision = Literal["float32", "bf16"]
 
@@ -37,7 +37,7 @@ class Learner(nn.Module):
         sides: Add the losses of the network's side classifiers, with the paper's weights.
         precision: "bf16" computes the network in bfloat16 where that is safe, by autocast; the
             weights, their gradients and the loss stay float32.
-        fused: Compute batch norms and their activations as one; see `convatlas.train.norm_act`.
+        fused: Compute some layers by operations of our own; see `convatlas.train.fused`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Learner(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.loss, self.sides, self.precision = model, loss, sides, precision
-        self.pairs = find_pairs(model) if fused else []
+        self.fused = find_fused(model) if fused else []
 
     def forward(
         self, images: Tensor, targets: Tensor, weights: Tensor | None = None
@@ -65,7 +65,7 @@ class Learner(nn.Module):
         """
         coarse = self.precision == "bf16"
         cast = torch.autocast(images.device.type, torch.bfloat16) if coarse else nullcontext()
-        with cast, together(self.pairs) if self.pairs else nullcontext():
+        with cast, computed(self.fused) if self.fused else nullcontext():
             if self.sides:
                 model: Any = self.model  # only some networks have this method
                 logits, sides = model.forward_with_sides(images)

@@ -68,14 +68,15 @@ def _change_fused(
     weights: list[Any], gradients: list[Any], steps: list[Any], group: dict[str, Any]
 ) -> None:
     """Let torch's SGD do it: its gradients are damped to the rate, and its own rate is 1."""
+    rate, moves = group["lr"], group["momentum"] > 0
     torch._fused_sgd_(
         weights,
         gradients,
-        steps,
+        steps if moves else [],
         weight_decay=group["weight_decay"],
         momentum=group["momentum"],
-        lr=1.0,
-        dampening=1 - group["lr"],
+        lr=1.0 if moves else rate,
+        dampening=1 - rate if moves else 0.0,
         nesterov=False,
         maximize=False,
         is_first_step=False,

@@ -1,23 +1,16 @@
 """Batch norm and the activation behind it as one operation, while a network learns."""
 
-import contextlib
 import ctypes
-import functools
-from collections.abc import Generator, Sequence
-from ctypes import POINTER, c_double, c_long, c_void_p
+from ctypes import c_double, c_long, c_void_p
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from convatlas.native_build import BuildError, library
-
-_SOURCE = Path(__file__).parent / "native" / "norm_act.cpp"
-_TYPES = (torch.float32, torch.bfloat16)
+from convatlas.train.native_code import TYPES, can_build, native_function, threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +28,7 @@ class NormAct:
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same, normalised and activated."""
         norm, act = self.norm, self.act
-        if not (norm.training and x.device.type == "cpu" and x.dtype in _TYPES and x.dim() == 4):
+        if not (norm.training and x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4):
             return type(act).forward(act, type(norm).forward(norm, x))
         if x.numel() <= x.shape[1]:  # torch refuses a variance of one value
             return type(norm).forward(norm, x)
@@ -53,7 +46,7 @@ def find_pairs(model: nn.Module) -> list[NormAct]:
             for norm, act in pairwise(module):
                 if _is_plain(norm) and type(act) in (nn.ReLU, nn.SiLU) and not act.inplace:
                     found.append(NormAct(norm, act))
-    return found if found and _can_build() else []
+    return found if found and can_build("norm_act") else []
 
 
 def _is_plain(norm: nn.Module) -> bool:
@@ -62,22 +55,6 @@ def _is_plain(norm: nn.Module) -> bool:
         return False
     tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return all(one is not None and one.dtype == torch.float32 for one in tensors)
-
-
-@contextlib.contextmanager
-def together(pairs: Sequence[NormAct]) -> Generator[None]:
-    """Let each norm compute its activation too inside the block."""
-    for pair in pairs:
-        pair.norm.forward, pair.act.forward = pair, _unchanged
-    try:
-        yield
-    finally:
-        for pair in pairs:
-            del pair.norm.forward, pair.act.forward
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x
 
 
 class _NormAct(torch.autograd.Function):
@@ -93,7 +70,7 @@ class _NormAct(torch.autograd.Function):
         call.running_mean = norm.running_mean.data_ptr()
         call.running_variance = norm.running_var.data_ptr()
         call.eps, call.momentum = norm.eps, norm.momentum
-        _code().norm_act_forward(call)
+        native_function("norm_act", "norm_act_forward")(ctypes.byref(call))
         norm.num_batches_tracked.add_(1)
         ctx.save_for_backward(x, found)
         ctx.silu = silu
@@ -109,7 +86,7 @@ class _NormAct(torch.autograd.Function):
         call = _call(x, ctx.silu, out=result, found=found)
         call.given = gradient.data_ptr()
         call.weight_gradient, call.bias_gradient = weight.data_ptr(), bias.data_ptr()
-        _code().norm_act_backward(call)
+        native_function("norm_act", "norm_act_backward")(ctypes.byref(call))
         return result, weight, bias, None, None
 
 
@@ -129,32 +106,8 @@ class _Call(ctypes.Structure):
 def _call(x: Tensor, silu: bool, *, out: Tensor, found: Tensor) -> Any:
     call: Any = _Call()
     call.channels = x.shape[1]
-    call.rows, call.threads = x.numel() // x.shape[1], torch.get_num_threads()
+    call.rows = x.numel() // x.shape[1]
+    call.threads, call.parallel = threads()
     call.half, call.silu = x.dtype == torch.bfloat16, silu
     call.x, call.out, call.found = x.data_ptr(), out.data_ptr(), found.data_ptr()
-    call.parallel = _parallel()
     return call
-
-
-def _can_build() -> bool:
-    try:
-        _code()
-    except BuildError:
-        return False
-    return True
-
-
-@functools.cache
-def _code() -> ctypes.CDLL:
-    code = library(_SOURCE)
-    for name in ("norm_act_forward", "norm_act_backward"):
-        function = getattr(code, name)
-        function.argtypes, function.restype = (POINTER(_Call),), None
-    return code
-
-
-@functools.cache
-def _parallel() -> c_void_p:
-    """Give what runs work on the threads that torch has begun; null: torch has no OpenMP."""
-    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-    return ctypes.cast(parallel, c_void_p) if parallel else c_void_p()

@@ -13,29 +13,11 @@
 #include <vector>
 
 #include "../../engines/native/threads.h"
+#include "values.h"
 
 namespace {
 
 constexpr long kBlockValues = 1 << 15;  // of the rows of a block: 128 KiB of float32
-
-struct Half {  // bfloat16
-  uint16_t bits;
-};
-
-inline float get(float value) { return value; }
-inline float get(Half value) {
-  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
-  float wide;
-  std::memcpy(&wide, &bits, sizeof wide);
-  return wide;
-}
-
-inline void put(float& place, float value) { place = value; }
-inline void put(Half& place, float value) {  // to the nearest, ties to even
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  place.bits = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
 
 // Cody & Waite's reduction and a polynomial of degree 5: 2 units in the last place.
 inline float exponential(float x) {
@@ -83,6 +65,14 @@ struct Rows {
       work(block, block * step(), std::min(count, (block + 1) * step()));
     });
   }
+
+  template <class Work>  // the same again, first what was seen last and is in the cache
+  void each_block_back(const Work& work) const {
+    share(parallel, threads, blocks(), [&](long number) {
+      const long block = blocks() - 1 - number;
+      work(block * step(), std::min(count, (block + 1) * step()));
+    });
+  }
 };
 
 // Mean and variance of each channel, by those of the blocks (Chan, Golub & LeVeque 1979).
@@ -126,7 +116,7 @@ template <class T, class Act>
 void forward(const Rows& rows, const T* x, T* y, Channels found) {
   const long c = rows.channels;
   const float *scale = found.scale, *shift = found.shift;
-  rows.each_block([=](long, long first, long last) {
+  rows.each_block_back([=](long first, long last) {
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++)
@@ -167,7 +157,7 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
     slope[i] = static_cast<float>(falling);
     offset[i] = static_cast<float>(-falling * mean[i] - scale[i] * sum / count);
   }
-  rows.each_block([&](long, long first, long last) {
+  rows.each_block_back([&](long first, long last) {
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++) {

@@ -1,0 +1,35 @@
+"""Layers of a network that learns, computed by operations of our own on processors."""
+
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+
+from torch import Tensor, nn
+
+from convatlas.train.depthwise import find_depthwise
+from convatlas.train.norm_act import find_pairs
+
+Computed = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a layer, and what computes it
+
+
+def find_fused(model: nn.Module) -> list[Computed]:
+    """List the layers of a network that our operations compute; none without a C++ compiler."""
+    found: list[Computed] = [(one.conv, one) for one in find_depthwise(model)]
+    for pair in find_pairs(model):
+        found += [(pair.norm, pair), (pair.act, _unchanged)]
+    return found
+
+
+@contextlib.contextmanager
+def computed(layers: Sequence[Computed]) -> Generator[None]:
+    """Let these layers be computed so inside the block."""
+    for layer, compute in layers:
+        layer.forward = compute
+    try:
+        yield
+    finally:
+        for layer, _ in layers:
+            del layer.forward
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x

@@ -1,0 +1,50 @@
+"""The C++ code of training: operations that torch has not, or slowly, on processors."""
+
+import ctypes
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convatlas.native_build import BuildError, library
+
+TYPES = (torch.float32, torch.bfloat16)
+
+
+def can_build(name: str) -> bool:
+    """Say whether the code of that name is there, or can be built."""
+    try:
+        _code(name)
+    except BuildError:
+        return False
+    return True
+
+
+@functools.cache
+def native_function(name: str, function: str) -> Any:
+    """Give a function of a file in `native/`, which takes the address of a structure.
+
+    Raises:
+        BuildError: It can't be built.
+    """
+    found = getattr(_code(name), function)
+    found.argtypes, found.restype = (ctypes.c_void_p,), None
+    return found
+
+
+@functools.cache
+def _code(name: str) -> ctypes.CDLL:
+    return library(Path(__file__).parent / "native" / f"{name}.cpp")
+
+
+def threads() -> tuple[int, ctypes.c_void_p]:
+    """Give how many threads torch computes on, and what runs work on them."""
+    return torch.get_num_threads(), _parallel()
+
+
+@functools.cache
+def _parallel() -> ctypes.c_void_p:
+    """Find OpenMP in what torch has loaded; null: there is none, and no second thread."""
+    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return ctypes.cast(parallel, ctypes.c_void_p) if parallel else ctypes.c_void_p()
