@@ -34,7 +34,7 @@ _LINEAR, _NORM, _ADD = aten.linear.default, aten.batch_norm.default, aten.add.Te
 _ACTS: dict[Any, Callable[..., nn.Module]] = {
     aten.relu.default: lambda _: nn.ReLU(),
     aten.relu6.default: lambda _: nn.ReLU6(),
-    aten.hardtanh.default: lambda _, low=-1.0, high=1.0: nn.Hardtanh(low, high),
+    aten.hardtanh.default: lambda _, low=-1.0, high=1.0: _clamp(low, high),
     aten.leaky_relu.default: lambda _, slope=0.01: nn.LeakyReLU(slope),
     aten.silu.default: lambda _: nn.SiLU(),
     aten.sigmoid.default: lambda _: nn.Sigmoid(),
@@ -131,7 +131,8 @@ class _Rewriting:
         """Fold the norm that alone reads a layer's output."""
         norm = only_user(node)
         found = _norm(self.module, norm, node)
-        if norm is None or found is None:
+        grouped = node.target is _TRANSPOSE and arguments(node)["groups"] > 1
+        if norm is None or found is None or grouped:
             return node, (weight, bias)
         gain, offset, mean, variance, eps = found
         self.facts["norms_folded"] += 1
@@ -180,6 +181,10 @@ class _Rewriting:
         self.facts["activations_fused"] += relu
         last = act if act is not None and relu else node
         replace(self.module, last, layer, (node.args[0],), node.name)
+
+
+def _clamp(low: float, high: float) -> nn.Module:
+    return nn.ReLU6() if (low, high) == (0, 6) else nn.Hardtanh(low, high)
 
 
 def _norm(module: nn.Module, node: fx.Node | None, given: Any) -> tuple[Any, ...] | None:
@@ -231,7 +236,7 @@ def _linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> nn.Linea
 def _give(layer: nn.Module, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
     """Give a layer its tensors, in the type to compute in."""
     for name, value in (("weight", weight), ("bias", bias)):
-        given = None if value is None else nn.Parameter(value.to(dtype), requires_grad=False)
+        given = None if value is None else nn.Parameter(value.to(dtype, copy=True), False)
         setattr(layer, name, given)
 
 

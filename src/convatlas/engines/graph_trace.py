@@ -38,17 +38,18 @@ def traced(order: Order) -> fx.GraphModule:
 
     Raises:
         GraphError: torch.export can't take the network, it has hooks, gives more than one
-            tensor, or changes or types its values by itself.
+            tensor, changes others' values in place, or sets types where others are asked for.
     """
     if any(layer._forward_hooks or layer._forward_pre_hooks for layer in order.model.modules()):
         raise GraphError("the network has hooks")
     module = _exported(order)
     graph = module.graph
-    graph.set_codegen(fx.graph.CodeGen())
     for node in list(graph.nodes):
         if node.op == "call_module" or node.target is aten._assert_tensor_metadata.default:
             graph.erase_node(node)  # a check of shapes or types
-    _unwrap(graph)
+    for node in list(graph.nodes):
+        if _changes(node):
+            _change_copy(graph, node)
     _keep_response_norms(module, order.model)
     if order.precision != "float32" and _is_typed(graph):
         raise GraphError("the network sets the type of its values by itself")
@@ -64,12 +65,16 @@ def _exported(order: Order) -> fx.GraphModule:
     try:
         with quietly(), eval_mode(order.model), torch.no_grad():
             program = torch.export.export(order.model, (channels_last(order.example),))
-            if any(_changes(node) for node in program.graph.nodes):
-                program = program.run_decompositions({})
-            return program.module()
+            module = program.module()
     except Exception as error:  # it raises errors of a dozen kinds, and InputError of ours
         reason = str(error).strip().partition("\n")[0]
         raise GraphError(f"torch.export can't take it: {reason}") from error
+    if not program.call_spec.out_spec.is_leaf():
+        raise GraphError("the network gives something else than one tensor")
+    output = module.graph.output_node()
+    output.args = tuple(output.all_input_nodes)
+    module.graph.set_codegen(fx.graph.CodeGen())
+    return module
 
 
 def _changes(node: fx.Node) -> bool:
@@ -78,14 +83,29 @@ def _changes(node: fx.Node) -> bool:
     return schema is not None and schema.is_mutable
 
 
-def _unwrap(graph: fx.Graph) -> None:
-    """Let the graph give the logits themselves rather than a tuple of them."""
-    output = graph.output_node()
-    given = output.args[0]
-    (logits,) = given if isinstance(given, (tuple, list)) and len(given) == 1 else (None,)
-    if not isinstance(logits, fx.Node) or any(map(_changes, graph.nodes)):
-        raise GraphError("the network gives more than one tensor, or changes values in place")
-    output.args = (logits,)
+def _change_copy(graph: fx.Graph, node: fx.Node) -> None:
+    """Let an operation give a new value rather than change one; who reads it later reads that."""
+    given = node.args[0]
+    name, _, overload = str(node.target).removeprefix("aten.").partition(".")
+    target = getattr(getattr(aten, name.removesuffix("_"), None), overload, None)
+    if not isinstance(given, fx.Node) or target is None or _may_share(given):
+        raise GraphError(f"the network changes values in place, by {name}")
+    with graph.inserting_before(node):
+        made = graph.call_function(target, node.args, node.kwargs)
+    made.meta = node.meta
+    node.replace_all_uses_with(made)
+    graph.erase_node(node)
+    later = set(itertools.takewhile(lambda one: one is not made, reversed(list(graph.nodes))))
+    given.replace_all_uses_with(made, delete_user_cb=lambda user: user in later)
+
+
+def _may_share(node: fx.Node) -> bool:
+    """Whether a value may lie in the memory of another one."""
+    if node.op != "call_function":
+        return True
+    schemas = [getattr(one.target, "_schema", None) for one in (node, *node.users)]
+    aliased = (result.alias_info for schema in schemas if schema for result in schema.returns)
+    return any(info is not None and not info.is_write for info in aliased)
 
 
 def _is_typed(graph: fx.Graph) -> bool:
