@@ -30,8 +30,8 @@ _HEAD = ("network", "batch", "engine", "precision", "img/s", "ratio", "ms", "spr
     "engines",
     multiple=True,
     metavar="NAME",
-    help="eager, packed, compiled, openvino or onnxruntime; may be repeated. By default all that "
-    "are installed but compiled, which takes long to prepare.",
+    help="eager, packed, winograd, compiled, openvino or onnxruntime; may be repeated. By default "
+    "all that are installed but compiled, which takes long to prepare.",
 )
 @click.option(
     "--precision",

@@ -92,7 +92,8 @@ def optimize(
     Args:
         model: As `create` or `load` give it, float32; it stays as it is.
         example: Images of the shape to prepare for, (N, C, H, W), on the model's device.
-        engine: "eager", "packed", "compiled", "openvino", "onnxruntime"; "auto": the quickest.
+        engine: "eager", "packed", "winograd", "compiled", "openvino", "onnxruntime"; "auto": the
+            quickest.
         precision: "float32", "bfloat16", "int8"; "auto": the quickest within the tolerance.
         tolerance: Largest error of an output as a part of the largest; None: 1e-4 in float32,
             0.05 in bfloat16, 0.3 in int8. The classes must agree besides for 99 % of the images.

@@ -8,10 +8,12 @@ from convatlas.engines.engine import PRECISIONS, Engine, Precision
 from convatlas.engines.onnxruntime import OnnxRuntime
 from convatlas.engines.openvino import OpenVino
 from convatlas.engines.packed import Packed
+from convatlas.engines.winograd import Winograd
 from convatlas.errors import InputError, unknown
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (Eager(), Packed(), Compiled(), OpenVino(), OnnxRuntime())
+    engine.name: engine
+    for engine in (Eager(), Packed(), Winograd(), Compiled(), OpenVino(), OnnxRuntime())
 }
 
 

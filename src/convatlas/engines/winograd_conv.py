@@ -12,6 +12,7 @@ from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_build import library
 from convatlas.errors import InputError
 
+CODE = "winograd"  # of native/
 _ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2}  # fused by the code
 
 
@@ -173,7 +174,7 @@ def _threads() -> c_void_p:
 
 @functools.cache
 def _code() -> ctypes.CDLL:
-    code = library("winograd")
+    code = library(CODE)
     code.winograd_weights.argtypes = (c_void_p, c_void_p, *[c_long] * 4, c_void_p)
     code.winograd_weights.restype = None
     code.winograd_run.argtypes = (POINTER(_Layer), POINTER(_Call), c_void_p)

@@ -8,15 +8,11 @@ namespace {
 
 constexpr int kMostRows = 12;
 constexpr long kPanel = kWidest * kLanes;  // columns multiplied at a time
-constexpr long kDepth = 256;               // and rows of them: they stay in the cache
 
-// (R, depth) by (depth, V vectors), for R rows of tiles; adds to `out` unless it is the first.
+// (R, depth) by (depth, V vectors), for R rows of tiles.
 template <int V, int R>
-void multiply_rows(const float* a, long lda, const float* b, float* out, long ldo, long depth,
-                   bool first) {
-  Vec sum[R][V];
-  for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) sum[r][v] = first ? Vec{} : load(out + r * ldo + v * kLanes);
+void multiply_rows(const float* a, long lda, const float* b, float* out, long ldo, long depth) {
+  Vec sum[R][V] = {};
   for (long c = 0; c < depth; c++, b += V * kLanes) {
     Vec weight[V];
     for (int v = 0; v < V; v++) weight[v] = load(b + v * kLanes);
@@ -31,9 +27,9 @@ void multiply_rows(const float* a, long lda, const float* b, float* out, long ld
 
 template <int V, int R = std::min(kMostRows, kSums / V)>
 void multiply_some(long rows, const float* a, long lda, const float* b, float* out, long ldo,
-                   long depth, bool first) {
-  if (rows == R) return multiply_rows<V, R>(a, lda, b, out, ldo, depth, first);
-  if constexpr (R > 1) multiply_some<V, R - 1>(rows, a, lda, b, out, ldo, depth, first);
+                   long depth) {
+  if (rows == R) return multiply_rows<V, R>(a, lda, b, out, ldo, depth);
+  if constexpr (R > 1) multiply_some<V, R - 1>(rows, a, lda, b, out, ldo, depth);
 }
 
 // All rows of a block, in groups as equal as they can be.
@@ -42,12 +38,10 @@ void multiply_panel(long rows, const float* a, long lda, const float* b, float* 
                     long depth) {
   constexpr long kMost = std::min(kMostRows, kSums / V);
   const long groups = (rows + kMost - 1) / kMost;
-  for (long c = 0; c < depth; c += kDepth)
-    for (long g = 0; g < groups; g++) {
-      const long from = rows * g / groups, to = rows * (g + 1) / groups;
-      multiply_some<V>(to - from, a + from * lda + c, lda, b + c * V * kLanes, out + from * ldo,
-                       ldo, std::min(kDepth, depth - c), c == 0);
-    }
+  for (long g = 0; g < groups; g++) {
+    const long from = rows * g / groups, to = rows * (g + 1) / groups;
+    multiply_some<V>(to - from, a + from * lda, lda, b, out + from * ldo, ldo, depth);
+  }
 }
 
 }  // namespace

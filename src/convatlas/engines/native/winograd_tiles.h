@@ -26,7 +26,7 @@ struct Tile2 {
 };
 
 // Points 0, p, -p, q, -q, infinity with p = sqrt(1/2), q = sqrt(2): as quick as the 1 and 2 of
-// the paper, and with a quarter of their rounding error.
+// the paper, and they round less: sums of terms of one size.
 struct Tile4 {
   static constexpr int kOut = 4, kIn = 6;
   static constexpr float p = 0.70710678118654752f, q = 1.41421356237309505f;

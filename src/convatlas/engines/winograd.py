@@ -1,0 +1,49 @@
+"""Fewer multiplications: 3x3 convolutions by Winograd's minimal filtering, where that is quicker.
+
+The rest is as in the engine `packed`. Lavin & Gray 2016, https://arxiv.org/abs/1509.09308.
+"""
+
+from typing import ClassVar
+
+import torch
+
+from convatlas.engines.eager import PreparedModule
+from convatlas.engines.engine import Order, Precision
+from convatlas.engines.graph import rewritten
+from convatlas.engines.native_build import library, no_compiler, versions
+from convatlas.engines.packed import Packed
+from convatlas.engines.winograd_choice import WinogradLayers
+from convatlas.engines.winograd_conv import CODE
+
+
+class Winograd:
+    """Layers by oneDNN's operations and by code of this package, built at its first use."""
+
+    name: ClassVar[str] = "winograd"
+    extra: ClassVar[str] = ""
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    quick: ClassVar[bool] = True
+
+    def missing(self, precision: Precision) -> str:
+        """Say that there is no compiler, or no torch with oneDNN."""
+        reason = no_compiler()
+        if reason:
+            return f"the engine winograd is built at its first use, and {reason}"
+        return Packed().missing(precision)
+
+    def versions(self) -> dict[str, str]:
+        """Torch, the code and its compiler."""
+        return {"torch": torch.__version__, **versions(CODE)}
+
+    def prepare(self, order: Order) -> PreparedModule:
+        """Rewrite the network's graph, and give each convolution to what computes it quickest.
+
+        Raises:
+            EngineError: The code can't be built, or the network has no graph.
+        """
+        library(CODE)
+        layers = WinogradLayers()
+        module, facts = rewritten(order, layers)
+        facts |= {"convolutions": layers.choices, "threads": torch.get_num_threads()}
+        return PreparedModule(module, torch.float32, facts)

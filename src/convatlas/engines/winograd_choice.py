@@ -1,0 +1,105 @@
+"""Which convolutions are quicker by Winograd's filtering, and cut up how: measured here."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.engines.graph_layers import PackedConv
+from convatlas.engines.native_arena import Arena
+from convatlas.engines.winograd_conv import Plan, WinogradConv, takes
+
+_LEAST_CHANNELS = 8  # with fewer, laying out the tiles takes longer than multiplying
+_FEW_TILES = 64  # up to here reading the weights counts, which are 4 times as many with 4x4
+_MANY_TILES = 512  # that are enough to tell; a batch with more is measured in part
+_ROUNDS, _SECONDS = 4, 0.2
+_MUCH_SLOWER = 1.25
+
+DIRECT = "direct"
+
+
+class WinogradLayers:
+    """Gives the quickest layer for each convolution: Winograd's, or None for oneDNN's.
+
+    Each shape is measured once, on random maps, before it is answered for.
+
+    Attributes:
+        choices: By the shape of a layer: what was chosen, and how many times as quick as the
+            direct convolution it was.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing measured."""
+        self.choices: dict[str, dict[str, Any]] = {}
+        self._plans: dict[str, Plan | None] = {}
+        self._arena = Arena()
+
+    def __call__(
+        self, conv: nn.Conv2d, size: torch.Size, act: nn.Module | None, residual: bool
+    ) -> nn.Module | None:
+        """Give the layer for a convolution whose input has a size, and what follows it."""
+        if not takes(conv) or conv.in_channels < _LEAST_CHANNELS:
+            return None
+        name = f"{'x'.join(map(str, size))} to {conv.out_channels}, padding {conv.padding}"
+        name += " + other" if residual else ""
+        if name not in self._plans:
+            self._plans[name] = self._quickest(name, conv, size)
+        plan = self._plans[name]
+        return None if plan is None else WinogradConv(conv, act, plan, self._arena)
+
+    def _quickest(self, name: str, conv: nn.Conv2d, size: torch.Size) -> Plan | None:
+        """Measure all ways of computing one layer; None: directly."""
+        tiles = -(-size[2] // 4) * -(-size[3] // 4)
+        images = min(size[0], -(-_MANY_TILES // tiles))
+        x = torch.randn(images, *size[1:]).contiguous(memory_format=torch.channels_last)
+        runs: dict[str, Callable[[Tensor], Tensor]] = {DIRECT: PackedConv(conv, x.shape, None)}
+        plans = {str(plan): plan for plan in _plans(images * tiles)}
+        layers = {t: WinogradConv(conv, None, Plan(t, 1, False), self._arena) for t in (2, 4)}
+        for key, plan in plans.items():
+            runs[key] = _planned(layers[plan.tile], plan)
+        seconds = _measure(runs, x)
+        best = min(seconds, key=lambda key: seconds[key])
+        ratio = round(seconds[DIRECT] / seconds[best], 2)
+        self.choices[name] = {"by": best, "times as quick": ratio}
+        return plans.get(best)
+
+
+def _plans(tiles: int) -> list[Plan]:
+    """Give what is worth trying for so many tiles of 4x4."""
+    found = [Plan(4, 12, False), Plan(4, 24, False), Plan(4, 96, True)]
+    if tiles <= _FEW_TILES:
+        found += [Plan(2, 24, False), Plan(2, 192, True)]
+    return found
+
+
+def _planned(layer: WinogradConv, plan: Plan) -> Callable[[Tensor], Tensor]:
+    def run(x: Tensor) -> Tensor:
+        layer.plan = plan
+        return layer(x)
+
+    return run
+
+
+def _measure(runs: dict[str, Callable[[Tensor], Tensor]], x: Tensor) -> dict[str, float]:
+    """Give the least time of each, in seconds; in turn, and without those far behind."""
+    least: dict[str, float] = {}
+    racing, begun = list(runs), time.perf_counter()
+    with torch.inference_mode():
+        for run in runs.values():
+            run(x)
+        for _ in range(_ROUNDS):
+            for name in racing:
+                least[name] = min(least.get(name, float("inf")), _seconds(runs[name], x))
+            best = min(least.values())
+            racing = [name for name in racing if least[name] <= _MUCH_SLOWER * best]
+            if len(racing) == 1 or time.perf_counter() - begun > _SECONDS:
+                break
+    return least
+
+
+def _seconds(run: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    begun = time.perf_counter()
+    run(x)
+    return time.perf_counter() - begun

@@ -1,0 +1,122 @@
+"""The engine of Winograd's convolutions: which layers it takes, and what happens without it."""
+
+import stat
+
+import pytest
+import torch
+from installed import need
+from torch import nn
+
+import convatlas as ca
+from convatlas import native_build
+from convatlas.engines import optimize, roster, winograd_choice
+from convatlas.engines.engine import EngineError, EngineWarning, Order
+from convatlas.engines.graph_layers import PackedConv
+from convatlas.engines.winograd import Winograd
+from convatlas.engines.winograd_choice import DIRECT, WinogradLayers
+from convatlas.engines.winograd_conv import WinogradConv
+
+
+@pytest.fixture
+def quickest(monkeypatch):
+    """Give `quickest(word)`, which lets the ways win whose name has a word in it."""
+
+    def let(word: str) -> None:
+        def measure(runs, x):
+            assert all(run(x).shape == runs[DIRECT](x).shape for run in runs.values())
+            return {name: 1.0 if word in name else 2.0 for name in runs}
+
+        monkeypatch.setattr(winograd_choice, "_measure", measure)
+
+    need("winograd")
+    return let
+
+
+@pytest.mark.parametrize(
+    ("word", "layers"),  # of 3 channels the first, two have a stride of 2; 2x2 is for small maps
+    [("a thread", 4), ("by all", 4), ("F(2x2", 2)],
+)
+def test_each_way_gives_the_answers_of_the_network(word, layers, quickest, network, images):
+    quickest(word)
+    found = ca.optimize(network, images, engine="winograd")
+    with torch.no_grad():
+        expected = network(images)
+    assert (found(images) - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert (found.report["by_factory"], found.report["additions_fused"]) == (layers, 3)
+    chosen = [one["by"] for one in found.report["convolutions"].values()]
+    assert any(word in by for by in chosen)
+    assert all(word in by or by == DIRECT for by in chosen)
+
+
+def test_a_convolution_that_is_quicker_directly_stays_so(quickest, network, images):
+    quickest(DIRECT)
+    found = ca.optimize(network, images, engine="winograd")
+    assert found.report["by_factory"] == 0
+    assert {one["by"] for one in found.report["convolutions"].values()} == {DIRECT}
+
+
+def test_a_shape_is_measured_once(quickest, monkeypatch):
+    quickest("F(4x4")
+    layers, conv = WinogradLayers(), nn.Conv2d(16, 16, 3, padding=1)
+    size = torch.Size((1, 16, 8, 8))
+    assert isinstance(layers(conv, size, nn.ReLU(), False), WinogradConv)
+    monkeypatch.setattr(winograd_choice, "_measure", None)
+    assert isinstance(layers(nn.Conv2d(16, 16, 3, padding=1), size, None, False), WinogradConv)
+    assert layers(nn.Conv2d(16, 16, 1), size, None, False) is None
+    assert layers(nn.Conv2d(4, 16, 3), torch.Size((1, 4, 8, 8)), None, False) is None
+
+
+def test_the_ways_are_measured_in_turn():
+    need("winograd")
+    conv, x = nn.Conv2d(8, 8, 3), torch.randn(1, 8, 6, 6)
+    asked: list[str] = []
+
+    def run(name: str):
+        layer = PackedConv(conv, x.shape, None)
+        return lambda given: (asked.append(name), layer(given))[1]
+
+    found = winograd_choice._measure({"one": run("one"), "other": run("other")}, x)
+    assert set(found) == {"one", "other"}
+    assert min(found.values()) > 0
+    assert asked[:4] == ["one", "other", "one", "other"]
+
+
+@pytest.fixture
+def two_engines(monkeypatch):
+    need("winograd")
+    pair = {name: roster.ENGINES[name] for name in ("eager", "winograd")}
+    monkeypatch.setattr(roster, "ENGINES", pair)
+    monkeypatch.setattr(optimize, "ENGINES", pair)
+    native_build._library.cache_clear()
+    yield
+    native_build._library.cache_clear()
+
+
+def test_without_a_compiler_it_is_left_out(two_engines, network, images, monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    found = ca.optimize(network, images)
+    assert found.engine == "eager"
+    line = "the engine winograd is built at its first use, and CXX names the C++ compiler"
+    assert found.left_out["winograd"].startswith(line)
+    with pytest.raises(ValueError, match="which is not there"):
+        ca.optimize(network, images, engine="winograd")
+
+
+def test_a_compiler_that_fails_leaves_it_out(two_engines, network, images, tmp_path, monkeypatch):
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\necho 'winograd.cpp:1: error: too new for me' >&2\nexit 1\n")
+    compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CXX", str(compiler))
+    with pytest.warns(EngineWarning, match="winograd float32 is left out: .* too new for me"):
+        found = ca.optimize(network, images)
+    assert (found.engine, list(found.left_out)) == ("eager", ["winograd float32"])
+    with pytest.raises(EngineError, match="too new for me"):
+        ca.optimize(network, images, engine="winograd")
+
+
+def test_what_has_no_graph_is_refused():
+    need("winograd")
+    model = nn.Sequential(nn.Conv2d(8, 8, 3)).eval()
+    model[0].register_forward_hook(lambda *given: given[2] + 1)
+    with pytest.raises(EngineError, match="hooks"):
+        Winograd().prepare(Order(model, torch.randn(1, 8, 8, 8)))
