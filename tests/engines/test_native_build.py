@@ -94,7 +94,10 @@ def compiler_that(folder, script: str) -> str:
             "no such thing",
         ),
         ("exit 0", "no message"),  # and nothing written
-        ('for last; do :; done; echo "not a library" > "$last"', "can't be loaded"),
+        (
+            '[ "$1" = --version ] && exit; for f; do :; done; echo no library > "$f"',
+            "can't be loaded",
+        ),
     ],
 )
 def test_a_compiler_that_fails_says_why_in_one_line(small, tmp_path, monkeypatch, script, reason):
