@@ -9,12 +9,13 @@ from torch import Tensor
 
 from convatlas.engines.calibration import check_images, quantized
 from convatlas.engines.engine import Order, Precision
+from convatlas.engines.machine import has_bfloat16
 from convatlas.engines.timing import measure
 from convatlas.export import openvino
 from convatlas.export.needs import missing
 from convatlas.export.program import trace
 
-_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # what is not quantised
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _QUANTIZER = ("nncf",)
 
 
@@ -59,7 +60,8 @@ class OpenVino:
     def prepare(self, order: Order) -> PreparedModel:
         """Convert the traced network, fix its shape, compile it.
 
-        A batch is run whole or in pieces, whichever takes less time.
+        A batch is run whole or in pieces, whichever takes less time. In int8, what is not quantised
+        runs in float32 or bfloat16, likewise.
 
         Raises:
             InputError: It is not installed, or can't take the network.
@@ -71,7 +73,8 @@ class OpenVino:
         model.reshape(list(shape))  # kernels for a known shape are quicker
         if order.precision == "int8":
             model = quantized(model, order)
-        forms = self._forms(model, _HINTS[order.precision], len(order.example))
+        hints = _hints(order.precision)
+        forms = [form for hint in hints for form in self._forms(model, hint, len(order.example))]
         if len(forms) == 1:
             return forms[0]
         runs = {str(i): form.run for i, form in enumerate(forms)}
@@ -92,6 +95,13 @@ class OpenVino:
             facts = _facts(several, size)
             forms.append(PreparedModel(openvino.piecewise_runner(several, size), facts))
         return forms
+
+
+def _hints(precision: Precision) -> list[str]:
+    """Give the precisions of what is not quantised that may be the quickest here."""
+    if precision != "int8":
+        return [_HINTS[precision]]
+    return ["f32", "bf16"] if has_bfloat16("cpu") else ["f32"]
 
 
 def _facts(compiled: Any, size: int) -> dict[str, Any]:
