@@ -228,6 +228,39 @@ def test_a_response_norm_is_not_taken_apart(norm):
     assert operations(module) == ["LocalResponseNorm", "PackedConv", "LocalResponseNorm"]
 
 
+def test_maps_that_grow_are_joined_once():
+    class Growing(nn.Module):
+        """Each layer reads all maps before it."""
+
+        def __init__(self, nested: bool) -> None:
+            super().__init__()
+            norms = [learned(nn.BatchNorm2d(channels)) for channels in (4, 6, 8, 10)]
+            convs = [nn.Conv2d(channels, 2, 3, padding=1) for channels in (4, 6, 8)]
+            self.norms, self.convs = nn.ModuleList(norms), nn.ModuleList(convs)
+            self.nested = nested
+
+        def forward(self, x):
+            maps = [x]
+            for norm, layer in zip(self.norms, self.convs, strict=False):
+                new = layer(torch.relu(norm(torch.cat(maps, 1) if len(maps) > 1 else maps[0])))
+                maps = [torch.cat([*maps, new], 1)] if self.nested else [*maps, new]
+            return torch.relu(self.norms[3](torch.cat(maps, 1))) + torch.cat(maps[:1], 1)[:, :1]
+
+    for nested in (True, False):
+        module, facts = check(Growing(nested), 2, 4, 6, 6)
+        assert facts["joined_once"] == 3
+        names = operations(module)
+        assert (names.count("Begin"), names.count("Append"), names.count("First")) == (1, 2, 2)
+
+
+def test_maps_that_others_read_are_joined_anew():
+    parts = {"a": conv(), "b": nn.Conv2d(8, 4, 3, padding=1), "norm": learned(nn.BatchNorm2d(12))}
+    function = named(lambda n, x: n.norm(torch.cat([y := torch.cat([x, n.a(x)], 1), n.b(y)], 1)))
+    module, facts = check(Made(function, **parts), 2, 4, 6, 6)
+    assert operations(module).count("cat") == 2
+    assert facts["joined_once"] == 0
+
+
 def test_a_factory_gives_the_layers_that_it_wants():
     asked = []
 

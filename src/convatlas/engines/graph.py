@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from convatlas.engines.eager import dtype_of
 from convatlas.engines.engine import Order
+from convatlas.engines.graph_join import join_once
 from convatlas.engines.graph_layers import PackedConv, PackedLinear, PackedTranspose, ScaleShift
 from convatlas.engines.graph_trace import (
     arguments,
@@ -77,6 +78,7 @@ def rewritten(order: Order, factory: Factory = no_layer) -> tuple[fx.GraphModule
             rewriting.visit(node)  # later one takes the addition
         for node in list(module.graph.nodes):
             rewriting.visit_norm(node)
+        rewriting.facts["joined_once"] = join_once(module)
         module.graph.lint()
         return owned(module, rewriting.dtype), rewriting.facts
 

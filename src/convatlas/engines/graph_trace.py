@@ -139,14 +139,10 @@ def _outer_inputs(nodes: list[fx.Node]) -> list[fx.Node]:
     return list(dict.fromkeys(one for one in given if one not in nodes))
 
 
-def replace(
-    module: fx.GraphModule,
-    node: fx.Node,
-    layer: nn.Module,
-    given: Iterable[Any],
-    name: str = "",
+def insert(
+    module: fx.GraphModule, node: fx.Node, layer: nn.Module, given: Iterable[Any], name: str = ""
 ) -> fx.Node:
-    """Put the call of a layer in place of an operation; what only that needed goes too."""
+    """Call a layer after an operation."""
     name = (name or node.name).replace(".", "_")
     while hasattr(module, name):
         name += "_"
@@ -154,9 +150,15 @@ def replace(
     with module.graph.inserting_after(node):
         call = module.graph.call_module(name, tuple(given))
     call.meta["val"] = node.meta["val"]
-    node.replace_all_uses_with(call)
-    erase(node)
     return call
+
+
+def replace(
+    module: fx.GraphModule, node: fx.Node, layer: nn.Module, given: Iterable[Any], name: str = ""
+) -> None:
+    """Put the call of a layer in place of an operation; what only that needed goes too."""
+    node.replace_all_uses_with(insert(module, node, layer, given, name))
+    erase(node)
 
 
 def erase(node: fx.Node) -> None:
