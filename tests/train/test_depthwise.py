@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from convatlas.native_build import no_compiler
-from convatlas.train.depthwise import find_depthwise
+from convatlas.train.depthwise import Depthwise, find_depthwise
 from convatlas.train.fused import computed, find_fused
 
 
@@ -13,6 +13,12 @@ from convatlas.train.fused import computed, find_fused
 def compiler():
     if no_compiler():
         pytest.skip(no_compiler())
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Ours, also where oneDNN is quicker."""
+    monkeypatch.setattr(Depthwise, "pays", lambda *_: True)
 
 
 def gradients(conv: nn.Conv2d, x: torch.Tensor, fused: bool) -> list[torch.Tensor]:
@@ -39,7 +45,7 @@ def gradients(conv: nn.Conv2d, x: torch.Tensor, fused: bool) -> list[torch.Tenso
         (3, (8, 8), 7, 1, 3),
     ],
 )
-def test_they_are_those_of_torch(channels, side, size, stride, padding):
+def test_they_are_those_of_torch(always, channels, side, size, stride, padding):
     torch.manual_seed(0)
     conv = nn.Conv2d(channels, channels, size, stride, padding, groups=channels, bias=False)
     x = torch.randn(3, channels, *side)
@@ -50,7 +56,7 @@ def test_they_are_those_of_torch(channels, side, size, stride, padding):
         torch.testing.assert_close(ours.double(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_bfloat16_is_as_near_as_torch_is():
+def test_bfloat16_is_as_near_as_torch_is(always):
     torch.manual_seed(0)
     conv = nn.Conv2d(24, 24, 3, padding=1, groups=24, bias=False)
     with torch.no_grad():
@@ -64,7 +70,7 @@ def test_bfloat16_is_as_near_as_torch_is():
         assert far <= 1.1 * (theirs.double() - value).abs().max() + 0.02 * value.abs().max()
 
 
-def test_threads_do_not_change_the_bits():
+def test_threads_do_not_change_the_bits(always):
     conv = nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False)
     x, threads, found = torch.randn(5, 32, 20, 20), torch.get_num_threads(), []
     try:
@@ -83,3 +89,14 @@ def test_other_convolutions_stay_as_they_are():
     assert not find_depthwise(nn.Conv2d(4, 4, 3, padding="same", groups=4, bias=False))
     assert not find_depthwise(nn.Conv2d(4, 4, (1, 3), groups=4, bias=False))
     assert not find_depthwise(nn.Conv2d(4, 4, 3, groups=4, bias=False, padding_mode="circular"))
+
+
+def test_where_onednn_is_quicker_it_computes():
+    def pays(size, stride, kind):
+        conv = nn.Conv2d(8, 8, size, stride, groups=8, bias=False)
+        return Depthwise(conv).pays(kind)
+
+    assert pays(5, 1, torch.float32)
+    assert pays(3, 2, torch.bfloat16)
+    assert not pays(3, 2, torch.float32)
+    assert not pays(3, 1, torch.bfloat16)

@@ -8,13 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from convatlas import native_build
+from convatlas.architectures.resnet import BasicBlock, Bottleneck
 from convatlas.catalog import build
 from convatlas.native_build import no_compiler
 from convatlas.train import native_code, norm_act
 from convatlas.train.fused import computed, find_fused
 from convatlas.train.learner import Learner
 from convatlas.train.losses import make_loss
-from convatlas.train.norm_act import find_pairs
+from convatlas.train.norm_act import find_pairs, find_sums
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +81,33 @@ def test_threads_do_not_change_the_bits():
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("out", [8, 12])  # 12: the shortcut is a projection
+@pytest.mark.parametrize("make", [BasicBlock, Bottleneck])
+def test_a_residual_block_is_what_it_was(make, out, kind):
+    torch.manual_seed(0)
+    model, x, found = make(8, 8, out, 1), torch.randn(3, 8, 7, 5), []
+    for fused in (False, True):
+        one, images = copy.deepcopy(model), x.clone().requires_grad_()
+        assert find_sums(one)
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16),
+            computed(find_fused(one) if fused else []),
+        ):
+            y = one(images)
+        y.float().square().mean().backward()
+        found.append([y, images.grad, *(w.grad for w in one.parameters()), *one.buffers()])
+    near = 1e-4 if kind == torch.float32 else 0.03
+    for plain, ours in zip(*found, strict=True):
+        assert (ours.double() - plain.double()).norm() <= near * plain.double().norm()
+
+
+def test_blocks_of_other_kinds_stay_as_they_are():
+    assert find_sums(build("resnet8_cifar"))
+    assert not find_sums(build("plain20_cifar"))
+    assert not find_sums(build("preact_resnet110_cifar"))
+
+
 def test_what_is_not_finite_stays_so():
     x = torch.randn(2, 4, 3, 3)
     x[0, 1, 1, 1] = float("nan")
@@ -110,7 +138,7 @@ def test_a_network_learns_as_in_float64(name):
 
 
 def test_frozen_norms_and_other_inputs_take_torch(monkeypatch):
-    monkeypatch.setattr(norm_act._NormAct, "apply", None)
+    monkeypatch.setattr(norm_act._Norm, "apply", None)
     model = network(nn.ReLU(), 6)
     x = torch.randn(2, 6, 4, 4)
     with computed(find_fused(model)):

@@ -102,7 +102,11 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Equation 1, and the second nonlinearity after the addition (Figure 2)."""
-        return self.act(add_shortcut(self.conv2(self.conv1(x)), x, self.shortcut))
+        return self.act(add_shortcut(self.branch(x), x, self.shortcut))
+
+    def branch(self, x: Tensor) -> Tensor:
+        """Give F(x) of equation 1, which is added to the shortcut."""
+        return self.conv2(self.conv1(x))
 
 
 class Bottleneck(nn.Module):
@@ -132,8 +136,11 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Equation 1, and the last nonlinearity after the addition (Figure 2)."""
-        y = self.restore(self.conv(self.reduce(x)))
-        return self.act(add_shortcut(y, x, self.shortcut))
+        return self.act(add_shortcut(self.branch(x), x, self.shortcut))
+
+    def branch(self, x: Tensor) -> Tensor:
+        """Give F(x) of equation 1, which is added to the shortcut."""
+        return self.restore(self.conv(self.reduce(x)))
 
 
 def add_shortcut(y: Tensor, x: Tensor, shortcut: nn.Module | None) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from torch import Tensor, nn
 
 from convatlas.train.depthwise import find_depthwise
-from convatlas.train.norm_act import find_pairs
+from convatlas.train.norm_act import find_pairs, find_sums
 
 Computed = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a layer, and what computes it
 
@@ -16,6 +16,8 @@ def find_fused(model: nn.Module) -> list[Computed]:
     found: list[Computed] = [(one.conv, one) for one in find_depthwise(model)]
     for pair in find_pairs(model):
         found += [(pair.norm, pair), (pair.act, _unchanged)]
+    for one in find_sums(model):
+        found += [(one.norm, _unchanged), (one.block, one)]
     return found
 
 

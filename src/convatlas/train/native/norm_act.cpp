@@ -1,5 +1,5 @@
-// Batch norm while it learns, together with the activation behind it: channels last, float32 or
-// bfloat16.
+// Batch norm while it learns, together with the activation behind it, or with the sum and the ReLU
+// that end a residual unit: channels last, float32 or bfloat16.
 //
 // Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1 and section 3. torch's two
 // operations go through memory thirteen times in a step, these eight: nothing between norm and
@@ -124,14 +124,59 @@ void forward(const Rows& rows, const T* x, T* y, Channels found) {
   });
 }
 
+// relu(norm(x) + other)
+template <class T>
+void forward_sum(const Rows& rows, const T* x, const T* other, T* y, Channels found) {
+  const long c = rows.channels;
+  const float *scale = found.scale, *shift = found.shift;
+  rows.each_block_back([=](long first, long last) {
+    for (long r = first; r < last; r++)
+#pragma GCC ivdep
+      for (long i = 0; i < c; i++)
+        put(y[r * c + i], Relu::value(get(x[r * c + i]) * scale[i] + shift[i] + get(other[r * c + i])));
+  });
+}
+
+// The sums of the gradient of z over the rows, for each block: alone, and times x - mean.
+struct Sums {
+  std::vector<float> plain, dots;
+  explicit Sums(const Rows& rows) : plain(rows.blocks() * rows.channels), dots(plain.size()) {}
+};
+
+// The gradient of x is scale g + slope x + offset.
+struct Line {
+  std::vector<float> slope, offset;
+};
+
+Line gradients(const Rows& rows, const Sums& sums, Channels found, float* weight, float* bias) {
+  const long c = rows.channels;
+  std::vector<double> plain(c), dots(c);
+  for (long block = 0; block < rows.blocks(); block++)
+    for (long i = 0; i < c; i++) {
+      plain[i] += sums.plain[block * c + i];
+      dots[i] += sums.dots[block * c + i];
+    }
+  Line line{std::vector<float>(c), std::vector<float>(c)};
+  const double count = static_cast<double>(rows.count);
+  for (long i = 0; i < c; i++) {
+    const double inverse = found.inverse[i];
+    const double falling = -found.scale[i] * dots[i] * inverse * inverse / count;
+    weight[i] = static_cast<float>(dots[i] * inverse);
+    bias[i] = static_cast<float>(plain[i]);
+    line.slope[i] = static_cast<float>(falling);
+    line.offset[i] = static_cast<float>(-falling * found.mean[i] - found.scale[i] * plain[i] / count);
+  }
+  return line;
+}
+
 template <class T, class Act>
 void backward(const Rows& rows, const T* x, const T* given, T* out, Channels found, float* weight,
               float* bias) {
   const long c = rows.channels;
   const float *scale = found.scale, *shift = found.shift, *mean = found.mean;
-  std::vector<float> sums(rows.blocks() * c), dots(rows.blocks() * c);
+  Sums sums(rows);
   rows.each_block([&](long block, long first, long last) {
-    float *sum = &sums[block * c], *dot = &dots[block * c];
+    float *sum = &sums.plain[block * c], *dot = &sums.dots[block * c];
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++) {
@@ -141,23 +186,9 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
         dot[i] += g * (value - mean[i]);
       }
   });
-  std::vector<double> all_sums(c), all_dots(c);
-  for (long block = 0; block < rows.blocks(); block++)
-    for (long i = 0; i < c; i++) {
-      all_sums[i] += sums[block * c + i];
-      all_dots[i] += dots[block * c + i];
-    }
-  std::vector<float> slope(c), offset(c);
-  for (long i = 0; i < c; i++) {
-    const double sum = all_sums[i], dot = all_dots[i];
-    const double inverse = found.inverse[i], count = static_cast<double>(rows.count);
-    const double falling = -scale[i] * dot * inverse * inverse / count;
-    weight[i] = static_cast<float>(dot * inverse);
-    bias[i] = static_cast<float>(sum);
-    slope[i] = static_cast<float>(falling);
-    offset[i] = static_cast<float>(-falling * mean[i] - scale[i] * sum / count);
-  }
-  rows.each_block_back([&](long first, long last) {
+  const Line line = gradients(rows, sums, found, weight, bias);
+  const float *slope = line.slope.data(), *offset = line.offset.data();
+  rows.each_block_back([=](long first, long last) {
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++) {
@@ -168,15 +199,45 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
   });
 }
 
+// `y`: what forward_sum gave; `other`: for the gradient of what was added, which is that of z.
+template <class T>
+void backward_sum(const Rows& rows, const T* x, const T* y, const T* given, T* out, T* other,
+                  Channels found, float* weight, float* bias) {
+  const long c = rows.channels;
+  const float *scale = found.scale, *mean = found.mean;
+  Sums sums(rows);
+  rows.each_block([&](long block, long first, long last) {
+    float *sum = &sums.plain[block * c], *dot = &sums.dots[block * c];
+    for (long r = first; r < last; r++)
+#pragma GCC ivdep
+      for (long i = 0; i < c; i++) {
+        const float g = get(given[r * c + i]) * Relu::slope(get(y[r * c + i]));
+        put(other[r * c + i], g);
+        sum[i] += g;
+        dot[i] += g * (get(x[r * c + i]) - mean[i]);
+      }
+  });
+  const Line line = gradients(rows, sums, found, weight, bias);
+  const float *slope = line.slope.data(), *offset = line.offset.data();
+  rows.each_block_back([=](long first, long last) {
+    for (long r = first; r < last; r++)
+#pragma GCC ivdep
+      for (long i = 0; i < c; i++)
+        put(out[r * c + i],
+            get(other[r * c + i]) * scale[i] + get(x[r * c + i]) * slope[i] + offset[i]);
+  });
+}
+
 }  // namespace
 
 extern "C" {
 
-// Maps and settings of one call. `half`: bfloat16; `silu`: else ReLU.
+// Maps and settings of one call. `half`: bfloat16; `silu`: else ReLU. `other` is added before the
+// ReLU where it is given; backward then takes `y`, and gives the gradient of `other` there.
 struct NormCall {
   long rows, channels, threads, half, silu;
-  const void *x, *given;  // (rows, channels); the gradient of the output
-  void* out;
+  const void *x, *given, *y;  // (rows, channels); `given`: the gradient of the output
+  void *out, *other;
   const float *weight, *bias;
   float *running_mean, *running_variance, *found;  // found: (4, channels), see Channels
   float *weight_gradient, *bias_gradient;
@@ -207,7 +268,12 @@ void norm_act_forward(const NormCall* call) {
   }
   const auto run = [&](auto kind, auto act) {
     using T = decltype(kind);
-    forward<T, decltype(act)>(rows, static_cast<const T*>(call->x), static_cast<T*>(call->out), found);
+    const T *x = static_cast<const T*>(call->x), *other = static_cast<const T*>(call->other);
+    T* out = static_cast<T*>(call->out);
+    if (other)
+      forward_sum<T>(rows, x, other, out, found);
+    else
+      forward<T, decltype(act)>(rows, x, out, found);
   };
   call->half ? (call->silu ? run(Half{}, Silu{}) : run(Half{}, Relu{}))
              : (call->silu ? run(0.0f, Silu{}) : run(0.0f, Relu{}));
@@ -218,9 +284,13 @@ void norm_act_backward(const NormCall* call) {
   const Channels found(call->found, call->channels);
   const auto run = [&](auto kind, auto act) {
     using T = decltype(kind);
-    backward<T, decltype(act)>(rows, static_cast<const T*>(call->x),
-                               static_cast<const T*>(call->given), static_cast<T*>(call->out), found,
-                               call->weight_gradient, call->bias_gradient);
+    const T *x = static_cast<const T*>(call->x), *given = static_cast<const T*>(call->given);
+    T *out = static_cast<T*>(call->out), *other = static_cast<T*>(call->other);
+    float *weight = call->weight_gradient, *bias = call->bias_gradient;
+    if (other)
+      backward_sum<T>(rows, x, static_cast<const T*>(call->y), given, out, other, found, weight, bias);
+    else
+      backward<T, decltype(act)>(rows, x, given, out, found, weight, bias);
   };
   call->half ? (call->silu ? run(Half{}, Silu{}) : run(Half{}, Relu{}))
              : (call->silu ? run(0.0f, Silu{}) : run(0.0f, Relu{}));
