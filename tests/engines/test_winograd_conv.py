@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -124,6 +125,18 @@ def test_one_thread_gives_what_two_give():
         one = layer(x)
     torch.set_num_threads(threads)
     assert torch.equal(both, one)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_threads_of_python_do_not_disturb_each_other(together):
+    conv = nn.Conv2d(16, 32, 3, padding=1)
+    layer = WinogradConv(conv, None, Plan(4, 12, together))
+    images = [torch.randn(1, 16, 60, 60) for _ in range(12)]
+    with torch.inference_mode():
+        alone = [layer(x).clone() for x in images]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(layer, images * 3))
+    assert all(torch.equal(y, alone[i % 12]) for i, y in enumerate(found))
 
 
 @pytest.mark.parametrize(
