@@ -9,6 +9,7 @@ from torch import nn
 
 import convatlas as ca
 from convatlas import native_build
+from convatlas.catalog import build
 from convatlas.engines import optimize, roster, winograd_choice
 from convatlas.engines.engine import EngineError, EngineWarning, Order
 from convatlas.engines.graph_layers import PackedConv
@@ -46,6 +47,18 @@ def test_each_way_gives_the_answers_of_the_network(word, layers, quickest, netwo
     chosen = [one["by"] for one in found.report["convolutions"].values()]
     assert any(word in by for by in chosen)
     assert all(word in by or by == DIRECT for by in chosen)
+
+
+def test_dense_blocks_are_written_where_they_lie(quickest):
+    quickest("a thread")
+    torch.manual_seed(0)
+    model = build("densenet22_k12_cifar").eval()
+    images = torch.randn(2, 3, 32, 32)
+    found = ca.optimize(model, images, engine="winograd")
+    with torch.no_grad():
+        expected = model(images)
+    assert (found(images) - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert found.report["written_in_place"] == 15  # of 18 layers the first of each block begins
 
 
 def test_a_convolution_that_is_quicker_directly_stays_so(quickest, network, images):

@@ -80,6 +80,22 @@ def test_parts_of_other_maps_are_read_where_they_lie():
     check(layer, conv, None, torch.randn(20, 9, 9).expand(2, -1, -1, -1))
 
 
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.SiLU()])
+def test_it_writes_where_it_is_told(act):
+    conv, x = nn.Conv2d(8, 12, 3, padding=1), torch.randn(2, 8, 9, 7)
+    layer = WinogradConv(conv, act, PLANS[0])
+    wide = torch.zeros(2, 40, 9, 7).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        layer(x, out=wide[:, 20:32])
+        torch.testing.assert_close(wide[:, 20:32], act(conv(x)), rtol=1e-4, atol=1e-5)
+    assert not wide[:, :20].any()
+    assert not wide[:, 32:].any()
+    with pytest.raises(InputError, match="with the channels last"):
+        layer(x, out=torch.zeros(2, 12, 9, 7))
+    with pytest.raises(InputError, match="writes"):
+        layer(x, out=wide)
+
+
 def test_not_a_number_stays_where_it_is_seen():
     conv = nn.Conv2d(4, 3, 3, padding=1)
     x = torch.zeros(1, 4, 12, 12)

@@ -14,6 +14,7 @@ from convatlas.engines.native_build import library, no_compiler, versions
 from convatlas.engines.packed import Packed
 from convatlas.engines.winograd_choice import WinogradLayers
 from convatlas.engines.winograd_conv import CODE
+from convatlas.engines.winograd_join import write_in_place
 
 
 class Winograd:
@@ -45,5 +46,6 @@ class Winograd:
         library(CODE)
         layers = WinogradLayers()
         module, facts = rewritten(order, layers)
+        facts["written_in_place"] = write_in_place(module)
         facts |= {"convolutions": layers.choices, "threads": torch.get_num_threads()}
         return PreparedModule(module, torch.float32, facts)

@@ -93,8 +93,13 @@ class WinogradConv(nn.Module):
         self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
         self.act = None if self.fused else act
 
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """(N, in, H, W) -> (N, out, H', W'), channels last; `other`: added before the activation.
+    def forward(self, x: Tensor, other: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """(N, in, H, W) -> (N, out, H', W'), channels last.
+
+        Args:
+            x: Maps; quickest with the channels last.
+            other: Maps that are added before the activation.
+            out: Where to write them: maps with the channels last, or a part of their channels.
 
         Raises:
             InputError: Another number of maps, or another type.
@@ -107,12 +112,15 @@ class WinogradConv(nn.Module):
         x, other = _with_channels_last(x), None if other is None else _with_channels_last(other)
         count, _, height, width = x.shape
         out_height, out_width = height + 2 * self.pad_top - 2, width + 2 * self.pad_left - 2
-        y = self.arena.images(count, self.maps, out_height, out_width)
+        size = (count, self.maps, out_height, out_width)
+        y = self.arena.images(*size) if out is None else _fitting(out, size)
         added = _NOTHING if other is None else _maps(other)
         call = _Call(count, height, width, out_height, out_width, _maps(x), added, _maps(y))
         if _code().winograd_run(self._layer(), call, _threads()):
             raise MemoryError("a convolution found no memory for its tiles")
-        return y if self.act is None else self.act(y)
+        if self.act is None:
+            return y
+        return self.act(y) if out is None else out.copy_(self.act(y))
 
     def extra_repr(self) -> str:
         """Tell channels, maps and how it is cut up."""
@@ -131,6 +139,15 @@ _NOTHING = _Maps(None, 0, 0, 0)
 def _maps(x: Tensor) -> _Maps:
     image, _, row, pixel = x.stride()
     return _Maps(x.data_ptr(), image, row, pixel)
+
+
+def _fitting(out: Tensor, size: tuple[int, ...]) -> Tensor:
+    fits = tuple(out.shape) == size and out.stride(1) == 1 and out.dtype == torch.float32
+    if not fits:
+        raise InputError(
+            f"writes {list(size)} of float32 with the channels last, not to {out.shape}"
+        )
+    return out
 
 
 def _with_channels_last(x: Tensor) -> Tensor:
