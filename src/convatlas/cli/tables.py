@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Column
     from rich.text import Text
 
@@ -30,10 +31,60 @@ def print_table(
         wrapped: Titles of the columns that may take several lines on a terminal.
     """
     from rich.console import Console
+
+    console, rows = Console(highlight=False), list(rows)
+    plain = all(isinstance(cell, str) and cell.isprintable() for row in rows for cell in row)
+    if plain and not (wrapped and console.is_terminal):
+        texts = [[str(cell) for cell in row] for row in rows]
+        _print_plain(console, head, texts, [title in right for title in head])
+    else:
+        _print_rich(console, head, rows, right, wrapped)
+
+
+def _print_plain(
+    console: "Console", head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
+) -> None:
+    """Do as rich does with such a table, in a twentieth of the time: networks have 4,000 layers."""
+    widths = [max(map(_cells, column)) for column in zip(head, *rows, strict=True)]
+    if console.is_terminal:
+        widths[-1] = min(widths[-1], _room(console, widths))
+    lines = ["  ".join(map(_fitted, row, widths, right)).rstrip() for row in (head, *rows)]
+    if console.color_system is not None:
+        lines[0] = click.style(lines[0], bold=True)
+    click.echo("\n".join(lines))
+
+
+def _fitted(text: str, width: int, to_the_right: bool) -> str:
+    from rich.cells import set_cell_size
+
+    spare = width - _cells(text)
+    if spare < 0:
+        return set_cell_size(text, width - 1) + "…"
+    return " " * spare + text if to_the_right else text + " " * spare
+
+
+def _cells(text: str) -> int:
+    from rich.cells import cell_len
+
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _room(console: "Console", widths: Sequence[int]) -> int:
+    """Give the columns of the terminal that are left for the last column of a table."""
+    return max(_LEAST, console.width - sum(width + 2 for width in widths[:-1]))
+
+
+def _print_rich(
+    console: "Console",
+    head: Sequence[str],
+    rows: "Sequence[Sequence[str | Text]]",
+    right: Sequence[str],
+    wrapped: Sequence[str],
+) -> None:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in head:
         whole = title not in wrapped or not console.is_terminal
@@ -45,8 +96,7 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     if console.is_terminal:
-        used = sum(_width(column) + 2 for column in table.columns[:-1])
-        table.columns[-1].max_width = max(_LEAST, console.width - used)
+        table.columns[-1].max_width = _room(console, [*map(_width, table.columns)])
     wide = Console(highlight=False, width=10_000)  # rich drops columns that do not fit
     with wide.capture() as captured:
         wide.print(table)
@@ -55,7 +105,5 @@ def print_table(
 
 
 def _width(column: "Column") -> int:
-    from rich.cells import cell_len
-
     cells = (column.header, *column.cells)
-    return min(column.max_width or 10_000, max(cell_len(str(cell)) for cell in cells))
+    return min(column.max_width or 10_000, max(_cells(str(cell)) for cell in cells))
