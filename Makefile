@@ -2,7 +2,7 @@
 # Both need Python 3.11 or newer and nothing else; the first call makes .venv and installs into it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-slow faults matrix tables tables-check gallery studies clean
+.PHONY: help demo check format test test-slow faults matrix engines tables tables-check gallery studies clean
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -55,6 +55,9 @@ faults: $(READY) ## Inject every fault of the list, often: kills, full disks, da
 matrix: $(READY) ## Every method of visualize on every classifier; a part of test-slow
 	@$(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/visualize/test_explanations_of_all.py \
 		tests/visualize/test_looks_of_all.py
+
+engines: $(READY) ## Every network on every engine; a part of test-slow
+	@$(BIN)/python -m pytest -n 2 -m "slow or not slow" tests/engines/test_every_network.py
 
 tables: $(READY) ## Renew the tables and pictures of the README and the docs
 	@$(BIN)/python docs/tables.py
