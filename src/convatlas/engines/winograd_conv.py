@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from convatlas.engines.native_arena import Arena
+from convatlas.engines.native_arena import Arena, floats
 from convatlas.engines.native_build import library
 from convatlas.errors import InputError
 
@@ -164,7 +164,7 @@ def _named(padding: str) -> tuple[int, int]:
 def _transformed(weight: Tensor, tile: int) -> Tensor:
     maps, channels = weight.shape[:2]
     plain = weight.contiguous()
-    found = torch.empty((tile + 2) ** 2 * channels * _padded(maps))
+    found = floats((tile + 2) ** 2 * channels * _padded(maps))
     how = (maps, channels, tile, torch.get_num_threads(), _threads())
     _code().winograd_weights(plain.data_ptr(), found.data_ptr(), *how)
     return found

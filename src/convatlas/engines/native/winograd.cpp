@@ -140,18 +140,24 @@ class Convolution {
     }
   }
 
+  const float* weights(long item) const {
+    return layer_.weights +
+           (item / panels_ * maps_ + item % panels_ * kPanel) * layer_.channels;
+  }
+
   // One panel of maps at one of the N N points, for all tiles of the block.
   void multiply(long item, long count, const float* memory, float* out) const {
     const long point = item / panels_, map = item % panels_ * kPanel;
-    const float* weights = layer_.weights + (point * maps_ + map) * layer_.channels;
-    const float* a = memory + point * in_step_;
+    const float *a = memory + point * in_step_, *b = weights(item);
     float* to = out + point * out_step_ + map;
+    const long after = item + (layer_.together ? layer_.threads : 1);
+    const float* next = weights(after < kPoints * panels_ ? after : item);
     const long vectors = std::min(kPanel, maps_ - map) / kLanes, depth = layer_.channels;
-    if (vectors == 1) return multiply_panel<1>(count, a, in_row_, weights, to, out_row_, depth);
-    if (vectors == 2) return multiply_panel<2>(count, a, in_row_, weights, to, out_row_, depth);
+    if (vectors == 1) return multiply_panel<1>(count, a, in_row_, b, to, out_row_, depth, next);
+    if (vectors == 2) return multiply_panel<2>(count, a, in_row_, b, to, out_row_, depth, next);
     if constexpr (kWidest == 4) {
-      if (vectors == 3) return multiply_panel<3>(count, a, in_row_, weights, to, out_row_, depth);
-      multiply_panel<4>(count, a, in_row_, weights, to, out_row_, depth);
+      if (vectors == 3) return multiply_panel<3>(count, a, in_row_, b, to, out_row_, depth, next);
+      multiply_panel<4>(count, a, in_row_, b, to, out_row_, depth, next);
     }
   }
 
