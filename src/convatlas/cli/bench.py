@@ -11,11 +11,12 @@ from convatlas.errors import InputError
 if TYPE_CHECKING:
     from convatlas.engines.bench import Row
 
-_HEAD = ("network", "batch", "engine", "precision", "img/s", "ratio", "ms", "spread", "MB", "error")
+_NAMED = ("network", "batch", "engine", "precision")
+_MEASURED = ("img/s", "ratio", "ms", "spread", "MB", "error")
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--batch",
     "batches",
@@ -66,15 +67,15 @@ def command(
 ) -> None:
     """Measure images per second, latency and memory of networks, engine by engine.
 
-    Each engine runs in a process of its own, with fresh weights; they take turns, so that what
-    else the machine does hits all alike. The figures are medians over the rounds. The ratio is
+    MODEL is the name of a network, which gets fresh weights, a run folder or a .safetensors file.
+    Each engine runs in a process of its own; they take turns, so that what else the machine does
+    hits all alike. The figures are medians over the rounds, with half their spread. The ratio is
     to the first engine of the same network and batch; the error is that of the outputs, as a part
     of the largest, to those of the network itself.
 
     Example: convatlas bench resnet50 mobilenet_v1 --batch 1 --batch 16
     """
     from convatlas.cli.progress import show_batches
-    from convatlas.cli.tables import print_table
     from convatlas.engines.bench import bench, plan
     from convatlas.engines.machine import machine
 
@@ -90,24 +91,49 @@ def command(
         document = {"machine": machine(), "rows": [row.to_dict() for row in rows]}
         click.echo(json.dumps(document, indent=2))
         return
-    print_table(_HEAD, map(_cells, rows), right=("batch", *_HEAD[4:]))
+    _print(rows)
     for row in rows:
         if row.refused:
             what = f"{row.job.engine} in {row.job.precision}"
             click.echo(f"convatlas bench: {row.job.network}: {what}: {row.refused}", err=True)
 
 
-def _cells(row: "Row") -> tuple[str, ...]:
+def _print(rows: "list[Row]") -> None:
+    """Print a table that fits into 80 columns: what all rows share stands above it."""
+    from convatlas.cli.tables import print_table
+
+    cells = [_cells(row) for row in rows]
+    shared = [head for head in _NAMED if len({cell[head] for cell in cells}) == 1]
+    named = [head for head in _NAMED if head == "engine" or head not in shared]
+    told = [cells[0][head] for head in ("network", "precision") if head not in named]
+    told += [f"batch {cells[0]['batch']}"] if "batch" not in named else []
+    if told:
+        click.echo(", ".join(told))
+    table = [[cell[head] for head in (*named, *_MEASURED)] for cell in cells]
+    print_table((*named, *_MEASURED), table, right=("batch", *_MEASURED))
+
+
+def _cells(row: "Row") -> dict[str, str]:
     job = row.job
-    named = (job.network, str(job.batch), job.engine, job.precision)
+    found = dict.fromkeys(_MEASURED, "-") | {
+        "network": job.network,
+        "batch": str(job.batch),
+        "engine": job.engine,
+        "precision": job.precision,
+    }
     if row.latency is None:
-        return (*named, *["-"] * (len(_HEAD) - len(named)))
-    return (
-        *named,
-        f"{row.images_per_second:,.1f}",
-        f"{row.ratio:.2f}",
-        f"{row.latency.median_ms:,.2f}",
-        f"{row.latency.least_ms:,.2f}-{row.latency.greatest_ms:,.2f}",
-        f"{row.peak_bytes / 1e6:,.0f}",
-        f"{row.relative_error:.0e}",
-    )
+        return found
+    least, most = row.latency.least_ms, row.latency.greatest_ms
+    return found | {
+        "img/s": _short(row.images_per_second),
+        "ratio": f"{row.ratio:.2f}",
+        "ms": _short(row.latency.median_ms),
+        "spread": f"±{(most - least) / 2 / row.latency.median_ms:.0%}",
+        "MB": f"{row.peak_bytes / 1e6:,.0f}",
+        "error": f"{row.relative_error:.0e}",
+    }
+
+
+def _short(value: float) -> str:
+    """Give four digits."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from convatlas.catalog import find
 from convatlas.engines.engine import Precision
 from convatlas.engines.machine import check_precision
 from convatlas.engines.roster import ENGINES, find_engine, find_precision, refusal, why_none
 from convatlas.engines.timing import Timing
 from convatlas.engines.turns import Found, in_turn
-from convatlas.engines.worker import Job, prepared
+from convatlas.engines.worker import Job, check_network, prepared
 from convatlas.errors import InputError
 
 ROUNDS = 5
@@ -59,7 +58,7 @@ def plan(
     """List what to run: the engines of one network and batch together.
 
     Args:
-        networks: Names.
+        networks: Names, run folders, files of weights.
         engines: Names, the first is what the others are compared with; none: those that are
             installed, except those that take long to prepare.
         precisions: Names.
@@ -70,9 +69,10 @@ def plan(
         UnknownNameError: No such network, engine or precision.
         InputError: An engine that is not installed, a precision that the machine lacks, or none
             that does what is asked.
+        FileError: A file of weights that is not there, or can't be read.
     """
     for name in networks:
-        find(name)
+        check_network(name)
     pairs: list[tuple[str, Precision]] = []
     for precision in map(find_precision, precisions):
         check_precision(precision, "cpu")
