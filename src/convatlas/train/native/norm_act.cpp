@@ -13,43 +13,12 @@
 #include <vector>
 
 #include "../../engines/native/threads.h"
+#include "activations.h"
 #include "values.h"
 
 namespace {
 
 constexpr long kBlockValues = 1 << 15;  // of the rows of a block: 128 KiB of float32
-
-// Cody & Waite's reduction and a polynomial of degree 5: 2 units in the last place.
-inline float exponential(float x) {
-  x = std::min(std::max(x, -87.0f), 88.0f);
-  const float shifted = x * 1.44269504f + 12582912.0f;  // rounds to a whole number
-  const float whole = shifted - 12582912.0f;
-  const float rest = x - whole * 0.693359375f + whole * 2.12194440e-4f;
-  float sum = 1.9875691500e-4f;
-  sum = sum * rest + 1.3981999507e-3f;
-  sum = sum * rest + 8.3334519073e-3f;
-  sum = sum * rest + 4.1665795894e-2f;
-  sum = sum * rest + 1.6666665459e-1f;
-  sum = sum * rest + 5.0000001201e-1f;
-  sum = sum * rest * rest + rest + 1.0f;
-  const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(whole) + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return sum * scale;
-}
-
-struct Relu {  // the comparisons let NaN through, as torch does
-  static float value(float z) { return z < 0.0f ? 0.0f : z; }
-  static float slope(float z) { return z <= 0.0f ? 0.0f : 1.0f; }
-};
-
-struct Silu {
-  static float value(float z) { return z / (1.0f + exponential(-z)); }
-  static float slope(float z) {
-    const float part = 1.0f / (1.0f + exponential(-z));
-    return part * (1.0f + z * (1.0f - part));
-  }
-};
 
 struct Rows {
   long count, channels;
@@ -174,6 +143,7 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
               float* bias) {
   const long c = rows.channels;
   const float *scale = found.scale, *shift = found.shift, *mean = found.mean;
+  constexpr bool keeps = Act::kCostly && sizeof(T) == sizeof(Half);  // float32 waits for memory
   Sums sums(rows);
   rows.each_block([&](long block, long first, long last) {
     float *sum = &sums.plain[block * c], *dot = &sums.dots[block * c];
@@ -181,7 +151,11 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
 #pragma GCC ivdep
       for (long i = 0; i < c; i++) {
         const float value = get(x[r * c + i]), z = value * scale[i] + shift[i];
-        const float g = get(given[r * c + i]) * Act::slope(z);
+        float g = get(given[r * c + i]) * Act::slope(z);
+        if constexpr (keeps) {
+          put(out[r * c + i], g);
+          g = get(out[r * c + i]);
+        }
         sum[i] += g;
         dot[i] += g * (value - mean[i]);
       }
@@ -192,8 +166,12 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++) {
-        const float value = get(x[r * c + i]), z = value * scale[i] + shift[i];
-        const float g = get(given[r * c + i]) * Act::slope(z);
+        const float value = get(x[r * c + i]);
+        float g;
+        if constexpr (keeps)
+          g = get(out[r * c + i]);
+        else
+          g = get(given[r * c + i]) * Act::slope(value * scale[i] + shift[i]);
         put(out[r * c + i], g * scale[i] + value * slope[i] + offset[i]);
       }
   });
