@@ -153,6 +153,47 @@ def test_keeps_nothing_that_takes_too_much_room(monkeypatch):
     assert len(read) == 2 * COUNT
 
 
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing((4, 4), (0.3,), (0.6,)),
+        Preprocessing((4, 4), (0.3,), (0.6,), resize_shorter=4),
+        Preprocessing((4, 4), (0.3,), (0.6,), resize_shorter=5),
+        Preprocessing((8, 8), (0.3,), (0.6,), border=2),
+        Preprocessing((4, 4), (0.3,) * 3, (0.6,) * 3),
+    ],
+)
+@pytest.mark.parametrize("augment", [(), AUGMENT, (PadCrop(1),), (RandomCrop(),)])
+def test_images_of_the_right_size_are_those_that_are_resized(preprocessing, augment):
+    kept = epoch(split_of(), preprocessing, augment=augment)
+    assert same(kept, epoch(Loose(SPLIT), preprocessing, augment=augment))
+
+
+def test_images_of_the_right_size_are_not_read_one_by_one(monkeypatch):
+    split = split_of()
+    monkeypatch.setattr(ArraySplit, "image", None)
+    assert epoch(split, Preprocessing((8, 8), (0.3,), (0.6,), border=2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_another_device_normalises_to_the_same_bits(channels):
+    values = np.arange(256, dtype=np.uint8).repeat(channels).reshape(4, 8, 8, channels)
+    preprocessing = Preprocessing((8, 8), (0.485, 0.456, 0.406)[:channels], (0.229,) * channels)
+    here = preprocessing.normalized(values)
+    there = preprocessing.normalized_on(torch.from_numpy(values), torch.device("cpu"))
+    assert there.equal(here)
+    assert there.stride() == here.stride()
+
+
+def test_only_bytes_travel_to_another_device():
+    whole = epoch(device=torch.device("meta"))
+    assert all(batch.images.is_meta and not batch.labels.is_meta for batch in whole)
+    assert all(
+        one.images.stride() == other.images.stride() and one.labels.equal(other.labels)
+        for one, other in zip(whole, epoch(), strict=True)
+    )
+
+
 def test_another_size_is_not_taken_from_those_kept():
     other = Preprocessing((9, 7), (0.3,), (0.6,))
     assert epoch()[0].images.shape[2:] == (6, 6)

@@ -21,6 +21,8 @@ from convatlas.data.tolerant import TolerantSplit
 from convatlas.data.workers import fetch
 from convatlas.errors import InputError, UserError, first_few
 
+_HERE = torch.device("cpu")
+
 
 class Batch(NamedTuple):
     """Images with their labels.
@@ -56,6 +58,7 @@ def batches(
     balance: bool = False,
     workers: int = 0,
     part: tuple[int, int] = (0, 1),
+    device: torch.device | None = None,
 ) -> Iterator[Batch]:
     """Go through a split once.
 
@@ -77,6 +80,8 @@ def batches(
         workers: Processes that read ahead; 0: read here. The bytes are the same.
         part: (1, 4): of each batch only the second of four parts, see `part_of`; it may be empty
             in the last batch.
+        device: Where images become floating-point numbers, and stay; labels don't go there. None:
+            the processor. Only bytes travel, and the values are the same.
 
     Returns:
         The batches that follow, read as they are asked for.
@@ -103,7 +108,7 @@ def batches(
     starts = range(start * batch_size, order.shape[1], batch_size)
     parts = [part_of(order[:, i : i + batch_size], *part) for i in starts]
     reader = Reader(split, preprocessing, augment, seed, epoch)
-    found = _finished(reader, parts, workers)
+    found = _finished(reader, parts, workers, device or _HERE)
     if isinstance(split, TolerantSplit):
         return _reported(found, split, whole=shuffle or balance)
     return found
@@ -131,13 +136,19 @@ def _named(split: Split, part: np.ndarray) -> str:
     return first_few([split.name(i) for i in part[0].tolist()])
 
 
-def _finished(reader: Reader, parts: list[np.ndarray], workers: int) -> Iterator[Batch]:
+def _finished(
+    reader: Reader, parts: list[np.ndarray], workers: int, device: torch.device
+) -> Iterator[Batch]:
     labels = torch.tensor(reader.split.labels, dtype=torch.int64)
     named = partial(_named, reader.split)
     results = fetch(reader, parts, workers, named) if workers else map(reader, parts)
     for (indices, _), pixels in zip(parts, results, strict=True):
         which = torch.from_numpy(indices.copy())
-        yield Batch(reader.preprocessing.normalized(pixels.numpy()), labels[which], which)
+        if device.type == "cpu":
+            images = reader.preprocessing.normalized(pixels.numpy())
+        else:
+            images = reader.preprocessing.normalized_on(pixels, device)
+        yield Batch(images, labels[which], which)
 
 
 def _reported(found: Iterator[Batch], split: TolerantSplit, whole: bool) -> Iterator[Batch]:

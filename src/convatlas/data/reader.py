@@ -18,12 +18,18 @@ _CHANGE = 1  # first word of the seeds of changes; no other seeds begin so
 
 
 class _Resized:
-    """The images of a split in the network's size, each resized when it is first asked for."""
+    """The images of a split in the network's size, each resized when it is first asked for.
+
+    Those that need no resizing are there at once.
+    """
 
     def __init__(self, split: ArraySplit, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
-        self.pixels = np.empty((len(split), *_shape(preprocessing)), np.uint8)
-        self.known = np.zeros(len(split), bool)
+        found = preprocessing.as_they_are(split.images[split.indices])
+        self.known = np.full(len(split), found is not None)
+        if found is None:
+            found = np.empty((len(split), *_shape(preprocessing)), np.uint8)
+        self.pixels = found
 
 
 _resized: WeakKeyDictionary[ArraySplit, _Resized] = WeakKeyDictionary()
@@ -50,6 +56,8 @@ class Reader:
     ) -> None:
         self.split, self.preprocessing, self.augment = split, preprocessing, tuple(augment)
         self.seed, self.epoch = seed, epoch
+        if self._begins_brought:
+            _cache(split, preprocessing)  # here, for what a worker keeps goes with it
 
     def __call__(self, part: np.ndarray) -> Tensor:
         """Give the pixels (N, H, W, C), uint8, of a part (2, N) of an order."""
@@ -57,6 +65,13 @@ class Reader:
         for row, (index, repeat) in zip(pixels, part.T.tolist(), strict=True):
             row[:] = self._changed(index, repeat) if self.augment else self._brought(index)
         return torch.from_numpy(pixels)
+
+    @property
+    def _begins_brought(self) -> bool:
+        """Whether all begins with what the preprocessing makes of an image."""
+        return (
+            not self.augment or self.augment[0] == Resize() or isinstance(self.augment[0], PadCrop)
+        )
 
     def _changed(self, index: int, repeat: int) -> np.ndarray:
         size = self.preprocessing.size
@@ -72,10 +87,9 @@ class Reader:
 
     def _first(self, index: int) -> View:
         """Give what the first change is to see."""
-        first = self.augment[0]
-        if first == Resize() or isinstance(first, PadCrop):  # they begin at the network's size
+        if self._begins_brought:
             return self._brought(index)
-        pixels_will_do = isinstance(first, ViewChange)
+        pixels_will_do = isinstance(self.augment[0], ViewChange)
         view = view_of(self.split, index) if pixels_will_do else self.split.image(index)
         return self.preprocessing.coloured(view)
 

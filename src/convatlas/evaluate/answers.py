@@ -90,7 +90,10 @@ class Answerer:
             part: (1, 4): only the second of four parts, for processes that share the images.
         """
         if isinstance(self.protocol, Center):  # the loader keeps small images it has resized
-            stream = batches(split, self.preprocessing, batch_size, workers=workers, part=part)
+            device = next((p.device for p in self._run.parameters()), None)
+            stream = batches(
+                split, self.preprocessing, batch_size, workers=workers, part=part, device=device
+            )
             for batch in stream:
                 if not len(batch.labels):
                     continue  # the last batch has too few images for all parts

@@ -43,13 +43,14 @@ def mixed(
     if not ops:
         return images, targets
     op = ops[int(rng.integers(len(ops)))]
-    order = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    order = torch.from_numpy(rng.permutation(len(images)))
+    others = images[order.to(images.device)]
     share = float(rng.beta(op.alpha, op.alpha))
     if isinstance(op, Mixup):
-        images = images.lerp(images[order], 1 - share)
+        images = images.lerp(others, 1 - share)
     else:
-        images, share = _pasted(images, images[order], share, rng)
-    return images, targets.lerp(targets[order], 1 - share)
+        images, share = _pasted(images, others, share, rng)
+    return images, targets.lerp(targets[order.to(targets.device)], 1 - share)
 
 
 def _pasted(

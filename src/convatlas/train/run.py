@@ -32,6 +32,7 @@ from convatlas.train.products import quick_products
 from convatlas.train.signals import StoppedError
 from convatlas.train.state import State
 from convatlas.train.step import DivergedError
+from convatlas.train.tasks import Classification
 from convatlas.train.threads import threads_for, threads_of
 from convatlas.train.tracking import tracked
 from convatlas.train.tuning import tuned
@@ -196,6 +197,9 @@ def _train(
     with tracked(progress, trackers, files.path, config) as progress:
         bad = SharedBadImages(BadImages(files.bad_images, progress), options.ranks)
         plan = replace(plan, source=tolerant(plan.source, options.max_bad, bad))
+        task = plan.task
+        if isinstance(task, Classification):
+            task = replace(task, device=options.place)
 
         def keep_all(state: State) -> None:
             bad.gather()
@@ -205,7 +209,7 @@ def _train(
         fit(
             state,
             plan.recipe,
-            Data(plan.source.train, plan.source.val, plan.task),
+            Data(plan.source.train, plan.source.val, task),
             seed=plan.seed,
             options=options,
             keep=keep_all,

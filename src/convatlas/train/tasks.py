@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from convatlas.data.loader import Batch, batches
@@ -114,10 +115,12 @@ class Classification:
     Attributes:
         preprocessing: Makes the network's input of an image.
         classes: Names, in the order of the logits.
+        device: Where training images become floating-point numbers; None: the processor.
     """
 
     preprocessing: Preprocessing
     classes: tuple[str, ...]
+    device: torch.device | None = None
 
     def check(self, recipe: Recipe) -> None:
         """Refuse a loss without a form for what the recipe wants of it.
@@ -165,6 +168,7 @@ class Classification:
             balance=recipe.balance == "sampling",
             workers=workers,
             part=part,
+            device=self.device,
         )
 
     def correct(self, logits: Tensor, targets: Tensor) -> tuple[int, int]:
