@@ -75,7 +75,7 @@ def test_a_shape_is_measured_once(quickest, monkeypatch):
     assert isinstance(layers(conv, size, nn.ReLU(), False), WinogradConv)
     monkeypatch.setattr(winograd_choice, "_measure", None)
     assert isinstance(layers(nn.Conv2d(16, 16, 3, padding=1), size, None, False), WinogradConv)
-    assert layers(nn.Conv2d(16, 16, 1), size, None, False) is None
+    assert layers(nn.Conv2d(16, 16, 5), size, None, False) is None
     assert layers(nn.Conv2d(4, 16, 3), torch.Size((1, 4, 8, 8)), None, False) is None
 
 

@@ -70,6 +70,25 @@ def test_large_values_and_many_channels(tile):
     check(WinogradConv(conv, None, Plan(tile, 24, False)), conv, None, x)
 
 
+@settings(deadline=None, max_examples=30)
+@given(
+    channels=st.integers(1, 70),
+    maps=st.integers(1, 140),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    act=st.sampled_from([None, nn.ReLU(), nn.Sigmoid()]),
+    plan=st.sampled_from([Plan(1, 1, False), Plan(1, 24, False), Plan(1, 50, True)]),
+    residual=st.booleans(),
+)
+def test_any_shape_of_1x1(channels, maps, height, width, stride, act, plan, residual):
+    torch.manual_seed(channels + maps)
+    conv = nn.Conv2d(channels, maps, 1, stride, bias=not residual)
+    x = torch.randn(2, channels, height, width)
+    other = torch.randn_like(conv(x)).detach() if residual else None
+    check(WinogradConv(conv, act, plan), conv, act, x, other)
+
+
 def test_parts_of_other_maps_are_read_where_they_lie():
     conv = nn.Conv2d(20, 8, 3, padding=1)
     layer = WinogradConv(conv, None, PLANS[0])
@@ -159,6 +178,8 @@ def test_threads_of_python_do_not_disturb_each_other(together):
     "conv",
     [
         nn.Conv2d(8, 8, 5),
+        nn.Conv2d(8, 8, (1, 3)),
+        nn.Conv2d(8, 8, 1, padding=1),
         nn.Conv2d(8, 8, 3, stride=2),
         nn.Conv2d(8, 8, 3, dilation=2),
         nn.Conv2d(8, 8, 3, groups=2),
@@ -169,6 +190,7 @@ def test_threads_of_python_do_not_disturb_each_other(together):
 def test_what_is_no_such_convolution(conv):
     assert not takes(conv)
     assert takes(nn.Conv2d(8, 8, 3))
+    assert takes(nn.Conv2d(8, 8, 1, stride=2))
 
 
 @pytest.mark.parametrize(

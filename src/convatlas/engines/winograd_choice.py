@@ -1,4 +1,4 @@
-"""Which convolutions are quicker by Winograd's filtering, and cut up how: measured here."""
+"""Which convolutions are quicker by the code of native/, and cut up how: measured here."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,15 +17,16 @@ _MANY_TILES = 1024  # that are enough to tell; of larger batches and maps a part
 _LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 6, 0.2
 _MUCH_SLOWER = 1.25
 _CACHE_FLOATS = 2**24  # more than a cache holds
+_MANY_WEIGHTS = 2**15  # that do not stay in the cache while other layers run
 
 DIRECT = "direct"
 
 
 class WinogradLayers:
-    """Gives the quickest layer for each convolution: Winograd's, or None for oneDNN's.
+    """Gives the quickest layer for each convolution: one of this package, or None for oneDNN's.
 
-    Each shape is measured once, on random maps, before it is answered for. Its weights come from
-    memory then, as they do when a whole network runs: those of deep layers are 4 times as many.
+    Each shape is measured once, on random maps, before it is answered for. Many weights come from
+    memory then, as they do when a whole network runs: by tiles of 4x4 they are 4 times as many.
 
     Attributes:
         choices: By the shape of a layer: what was chosen, and how many times as quick as the
@@ -45,7 +46,8 @@ class WinogradLayers:
         """Give the layer for a convolution whose input has a size, and what follows it."""
         if not takes(conv) or conv.in_channels < _LEAST_CHANNELS:
             return None
-        name = f"{'x'.join(map(str, size))} to {conv.out_channels}, padding {conv.padding}"
+        name = f"{conv.kernel_size[0]}x{conv.kernel_size[1]}, {'x'.join(map(str, size))}"
+        name += f" to {conv.out_channels}, stride {conv.stride}, padding {conv.padding}"
         name += " + other" if residual else ""
         if name not in self._plans:
             self._plans[name] = self._quickest(name, conv, size)
@@ -56,13 +58,14 @@ class WinogradLayers:
         """Measure all ways of computing one layer; None: directly."""
         x = torch.randn(_part(size)).contiguous(memory_format=torch.channels_last)
         runs: dict[str, Callable[[Tensor], Tensor]] = {DIRECT: PackedConv(conv, x.shape, None)}
-        plans = {str(plan): plan for plan in _plans(_tiles(size))}
+        plans = {str(plan): plan for plan in _plans(conv, size)}
         layers: dict[int, WinogradConv] = {}  # ways with the same tiles share the weights
         for key, plan in plans.items():
             if plan.tile not in layers:
                 layers[plan.tile] = WinogradConv(conv, None, plan, self._arena)
             runs[key] = _planned(layers[plan.tile], plan)
-        seconds = _measure(runs, x, self._other)
+        other = self._other if conv.weight.numel() > _MANY_WEIGHTS else None
+        seconds = _measure(runs, x, other)
         best = min(seconds, key=lambda key: seconds[key])
         ratio = round(seconds[DIRECT] / seconds[best], 2)
         self.choices[name] = {"by": best, "times as quick": ratio}
@@ -80,10 +83,12 @@ def _part(size: torch.Size) -> list[int]:
     return [images, size[1], rows, size[3]]
 
 
-def _plans(tiles: int) -> list[Plan]:
-    """Give what is worth trying for so many tiles of 4x4."""
+def _plans(conv: nn.Conv2d, size: torch.Size) -> list[Plan]:
+    """Give what is worth trying."""
+    if conv.kernel_size == (1, 1):
+        return [Plan(1, 24, False), Plan(1, 96, False), Plan(1, 192, True)]
     found = [Plan(4, 12, False), Plan(4, 24, False), Plan(4, 96, True)]
-    if tiles <= _FEW_TILES:
+    if _tiles(size) <= _FEW_TILES:
         found += [Plan(2, 24, False), Plan(2, 192, True)]
     return found
 
@@ -97,7 +102,7 @@ def _planned(layer: WinogradConv, plan: Plan) -> Callable[[Tensor], Tensor]:
 
 
 def _measure(
-    runs: dict[str, Callable[[Tensor], Tensor]], x: Tensor, other: Tensor
+    runs: dict[str, Callable[[Tensor], Tensor]], x: Tensor, other: Tensor | None
 ) -> dict[str, float]:
     """Give the least time of each, in seconds; in turn, and without those far behind."""
     least: dict[str, float] = {}
@@ -107,8 +112,9 @@ def _measure(
             run(x)
         for i in range(_MOST_ROUNDS):
             for name in racing:
-                other.add_(1)  # puts the weights out of the cache
-                x.sum()  # the layer before has just written them
+                if other is not None:
+                    other.add_(1)  # puts the weights out of the cache
+                    x.sum()  # the layer before has just written them
                 now = time.perf_counter()
                 runs[name](x)
                 least[name] = min(least.get(name, float("inf")), time.perf_counter() - now)

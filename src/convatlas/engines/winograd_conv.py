@@ -1,4 +1,4 @@
-"""A 3x3 convolution by Winograd's minimal filtering: see native/winograd.cpp."""
+"""Convolutions of 3x3 by Winograd's minimal filtering, and of 1x1: see native/winograd.cpp."""
 
 import ctypes
 import functools
@@ -44,7 +44,7 @@ class Plan:
     """How a layer is cut up.
 
     Attributes:
-        tile: Outputs a side of a tile, 2 or 4: F(2x2,3x3) or F(4x4,3x3) of the paper.
+        tile: Outputs a side of a tile, 2 or 4: F(2x2,3x3) or F(4x4,3x3) of the paper; 1 for 1x1.
         block: Tiles that go through all steps together, at most.
         together: All threads work on one block, which suits many maps; or each on its own.
     """
@@ -55,23 +55,22 @@ class Plan:
 
     def __str__(self) -> str:
         who = "by all threads" if self.together else "a thread"
-        return f"F({self.tile}x{self.tile},3x3), {self.block} tiles {who}"
+        kind = "1x1" if self.tile == 1 else f"F({self.tile}x{self.tile},3x3)"
+        return f"{kind}, {self.block} tiles {who}"
 
 
 def takes(conv: nn.Conv2d) -> bool:
-    """Say whether a convolution can be computed so: 3x3, stride 1, no groups, padded by zeros."""
-    return (
-        conv.kernel_size == (3, 3)
-        and conv.stride == (1, 1)
-        and conv.dilation == (1, 1)
-        and conv.groups == 1
-        and conv.padding_mode == "zeros"
-        and conv.weight.dtype == torch.float32
-    )
+    """Say whether a convolution can be computed so: 3x3 with stride 1, or 1x1; without groups."""
+    how = (conv.groups, conv.dilation, conv.padding_mode, conv.weight.dtype)
+    if how != (1, (1, 1), "zeros", torch.float32):
+        return False
+    if conv.kernel_size == (1, 1):
+        return _padding(conv) == (0, 0)
+    return conv.kernel_size == (3, 3) and conv.stride == (1, 1)
 
 
 class WinogradConv(nn.Module):
-    """A 3x3 convolution, perhaps the sum with other maps, and perhaps an activation.
+    """A convolution, perhaps the sum with other maps, and perhaps an activation.
 
     Args:
         conv: One that `takes` says yes to.
@@ -86,8 +85,8 @@ class WinogradConv(nn.Module):
         super().__init__()
         self.plan, self.maps, self.channels = plan, conv.out_channels, conv.in_channels
         self.arena = Arena() if arena is None else arena
-        padding = conv.padding if isinstance(conv.padding, tuple) else _named(conv.padding)
-        self.pad_top, self.pad_left = padding
+        self.pad_top, self.pad_left = _padding(conv)
+        self.reach, self.stride = conv.kernel_size[0] - 1, conv.stride
         self.weight = nn.Parameter(_transformed(conv.weight.detach(), plan.tile), False)
         self.bias = nn.Parameter(_whole_vectors(conv), False)
         self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
@@ -110,8 +109,11 @@ class WinogradConv(nn.Module):
                 f"needs {self.channels} maps of float32, not {list(x.shape)} {x.dtype}"
             )
         x, other = _with_channels_last(x), None if other is None else _with_channels_last(other)
+        if self.stride != (1, 1):  # of 1x1 alone
+            x = x[:, :, :: self.stride[0], :: self.stride[1]]
         count, _, height, width = x.shape
-        out_height, out_width = height + 2 * self.pad_top - 2, width + 2 * self.pad_left - 2
+        out_height = height + 2 * self.pad_top - self.reach
+        out_width = width + 2 * self.pad_left - self.reach
         size = (count, self.maps, out_height, out_width)
         y = self.arena.images(*size) if out is None else _fitting(out, size)
         added = _NOTHING if other is None else _maps(other)
@@ -157,14 +159,16 @@ def _with_channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _named(padding: str) -> tuple[int, int]:
-    return (1, 1) if padding == "same" else (0, 0)
+def _padding(conv: nn.Conv2d) -> tuple[int, ...]:
+    if isinstance(conv.padding, tuple):
+        return conv.padding
+    return (conv.kernel_size[0] // 2,) * 2 if conv.padding == "same" else (0, 0)
 
 
 def _transformed(weight: Tensor, tile: int) -> Tensor:
-    maps, channels = weight.shape[:2]
+    maps, channels, taps = weight.shape[:3]
     plain = weight.contiguous()
-    found = floats((tile + 2) ** 2 * channels * _padded(maps))
+    found = floats((tile + taps - 1) ** 2 * channels * _padded(maps))
     how = (maps, channels, tile, torch.get_num_threads(), _threads())
     _code().winograd_weights(plain.data_ptr(), found.data_ptr(), *how)
     return found

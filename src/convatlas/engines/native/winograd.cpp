@@ -20,7 +20,7 @@ struct Layer {
   const float* weights;  // as `winograd_weights` writes them
   const float* bias;     // whole vectors
   long channels, maps, pad_top, pad_left;
-  long tile;        // M: 2 or 4
+  long tile;        // M: 2 or 4 for 3x3 filters, 1 for 1x1
   long block;       // tiles at a time, at most
   long together;    // 1: all threads work on one block, 0: each on one of its own
   long activation;  // 0: none, 1: ReLU, 2: ReLU6
@@ -226,7 +226,7 @@ void winograd_weights(const float* from, float* to, long maps, long channels, lo
   const long chunks = (channels + kSome - 1) / kSome, panels = (maps + kPanel - 1) / kPanel;
   share(parallel, threads, panels * chunks, [=](long item) {
     const long first = item % chunks * kSome, last = std::min(channels, first + kSome);
-    const auto write = tile == 4 ? filters<Tile4> : filters<Tile2>;
+    const auto write = tile == 4 ? filters<Tile4> : tile == 2 ? filters<Tile2> : filters<Tile1>;
     write(from, to, maps, channels, item / chunks * kPanel, first, last);
   });
 }
@@ -234,7 +234,8 @@ void winograd_weights(const float* from, float* to, long maps, long channels, lo
 // Gives 0, or 1 where memory ran out.
 int winograd_run(const Layer* layer, const Call* call, Parallel parallel) {
   if (call->images * call->out_height * call->out_width <= 0) return 0;
-  return layer->tile == 4 ? !Convolution<Tile4>(*layer, *call, parallel).run()
-                          : !Convolution<Tile2>(*layer, *call, parallel).run();
+  if (layer->tile == 4) return !Convolution<Tile4>(*layer, *call, parallel).run();
+  if (layer->tile == 2) return !Convolution<Tile2>(*layer, *call, parallel).run();
+  return !Convolution<Tile1>(*layer, *call, parallel).run();
 }
 }

@@ -9,6 +9,14 @@
 
 namespace {
 
+// A 1x1 filter: nothing to save, and the same way through the cache.
+struct Tile1 {
+  static constexpr int kOut = 1, kIn = 1;
+  static constexpr double kFilter[1][1] = {{1}};
+  static void input(const Vec d[1], Vec o[1]) { o[0] = d[0]; }
+  static void output(const Vec m[1], Vec o[1]) { o[0] = m[0]; }
+};
+
 // Points 0, 1, -1, infinity.
 struct Tile2 {
   static constexpr int kOut = 2, kIn = 4;
@@ -59,23 +67,24 @@ struct Tile4 {
 };
 
 // G g G' of the filters between a panel of maps and some channels, in float64:
-// (maps, channels, 3, 3) -> (N N, panels, channels, panel), zeros where the panel is wider.
+// (maps, channels, T, T) -> (N N, panels, channels, panel), zeros where the panel is wider.
 template <class Tile>
 void filters(const float* from, float* to, long maps, long channels, long panel, long first,
              long last) {
-  constexpr int N = Tile::kIn;
+  constexpr int N = Tile::kIn, T = N - Tile::kOut + 1;
   const long padded = up(maps, kLanes), width = std::min(kPanel, padded - panel);
   for (long k = 0; k < width; k++)
     for (long c = first; c < last; c++) {
-      const float* g = from + ((panel + k) * channels + c) * 9;
+      const float* g = from + ((panel + k) * channels + c) * T * T;
       for (int i = 0; i < N; i++) {
-        double row[3] = {};
-        for (int l = 0; l < 3 && panel + k < maps; l++)
-          for (int j = 0; j < 3; j++) row[j] += Tile::kFilter[i][l] * g[l * 3 + j];
+        double row[T] = {};
+        for (int l = 0; l < T && panel + k < maps; l++)
+          for (int j = 0; j < T; j++) row[j] += Tile::kFilter[i][l] * g[l * T + j];
         for (int j = 0; j < N; j++) {
-          const double* f = Tile::kFilter[j];
+          double value = 0;
+          for (int l = 0; l < T; l++) value += row[l] * Tile::kFilter[j][l];
           to[((i * N + j) * padded + panel) * channels + c * width + k] =
-              static_cast<float>(row[0] * f[0] + row[1] * f[1] + row[2] * f[2]);
+              static_cast<float>(value);
         }
       }
     }
