@@ -14,7 +14,7 @@ from convatlas.analysis.bubbles import draw_bubbles
 from convatlas.analysis.compare import Comparison, Entry, compare
 from convatlas.analysis.ledger import Claim, read_ledger
 from convatlas.analysis.published import Published, common_test, published_errors
-from convatlas.analysis.report import analyze
+from convatlas.analysis.report import Report, analyze
 from convatlas.errors import FileError, InputError, UnknownNameError
 
 
@@ -111,6 +111,20 @@ def test_networks_side_by_side() -> None:
     facts = json.loads(json.dumps(found.to_dict()))
     assert facts["networks"][0]["params"] == 60_000
     assert facts["networks"][1]["published"] is None
+
+
+def test_peaks_that_are_known_are_not_predicted_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CONVATLAS_CACHE", str(tmp_path))
+    first = compare(["lenet5"], 4)
+    other = compare(["lenet5"], 8)
+    assert other.entries[0].training_bytes > first.entries[0].training_bytes
+    [file] = (tmp_path / "costs").iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(Report, "peak_training_bytes", None)
+        assert compare(["lenet5"], 4).to_dict() == first.to_dict()
+        assert compare(["lenet5"], 8).to_dict() == other.to_dict()
+    file.write_text('{"key": "that of other code", "peaks": {"4x1x32x32": [1, 1]}}')
+    assert compare(["lenet5"], 4).to_dict() == first.to_dict()
 
 
 def test_mistakes_are_named() -> None:

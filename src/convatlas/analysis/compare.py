@@ -1,13 +1,17 @@
 """Networks side by side: what they cost, and the errors that papers print for them."""
 
+import contextlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convatlas.analysis.code import code_digest
 from convatlas.analysis.ledger import read_ledger
 from convatlas.analysis.published import Published, common_test, published_errors
 from convatlas.analysis.report import Report, analyze
-from convatlas.errors import InputError
+from convatlas.errors import FileError, InputError
+from convatlas.files import cache_folder, write_text
 
 COSTS = ("params", "macs", "weight_layers", "activation_bytes", "receptive_field")
 
@@ -73,6 +77,9 @@ def compare(
 ) -> Comparison:
     """Measure networks, and look up what papers print of their errors.
 
+    Peaks of memory take seconds to predict: they are kept in CONVATLAS_CACHE (~/.cache/convatlas),
+    in `costs/`, for as long as the code that predicts them and the version of torch stay the same.
+
     Args:
         names: Names of the catalog; each is compared once.
         batch: Images, for the predicted peaks of memory.
@@ -94,8 +101,23 @@ def compare(
         if progress is not None:
             progress(done, len(names))
         report = analyze(name, input_shape)
-        inference = report.peak_inference_bytes(batch)
-        training = report.peak_training_bytes(batch)
+        inference, training = _peaks(report, batch)
         published = chosen.get(name)
         entries.append(Entry(report, inference, training, published, tuple(results[name])))
     return Comparison(batch, tuple(entries))
+
+
+def _peaks(report: Report, batch: int) -> tuple[int, int]:
+    """Give the peaks of inference and of training, from the cache where they are known."""
+    path, key = cache_folder("costs") / f"memory-{report.name}.json", code_digest()
+    what = "x".join(map(str, (batch, *report.input_shape)))
+    known: dict[str, list[int]] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        known = dict(kept["peaks"]) if kept["key"] == key else {}
+        inference, training = map(int, known[what])
+        return inference, training
+    found = report.peak_inference_bytes(batch), report.peak_training_bytes(batch)
+    with contextlib.suppress(FileError):  # a cache that can't be written only costs time
+        write_text(path, json.dumps({"key": key, "peaks": {**known, what: list(found)}}))
+    return found
