@@ -109,10 +109,12 @@ def test_it_writes_where_it_is_told(act):
         torch.testing.assert_close(wide[:, 20:32], act(conv(x)), rtol=1e-4, atol=1e-5)
     assert not wide[:, :20].any()
     assert not wide[:, 32:].any()
-    with pytest.raises(InputError, match="with the channels last"):
+    with pytest.raises(InputError, match="channels last; that does not fit"):
         layer(x, out=torch.zeros(2, 12, 9, 7))
-    with pytest.raises(InputError, match="writes"):
+    with pytest.raises(InputError, match=r"does not fit \[2, 40, 9, 7\]"):
         layer(x, out=wide)
+    with pytest.raises(InputError, match=r"of torch\.float64"):
+        layer(x, wide[:, :12].double())
 
 
 def test_not_a_number_stays_where_it_is_seen():

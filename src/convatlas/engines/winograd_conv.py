@@ -108,7 +108,7 @@ class WinogradConv(nn.Module):
             raise InputError(
                 f"needs {self.channels} maps of float32, not {list(x.shape)} {x.dtype}"
             )
-        x, other = _with_channels_last(x), None if other is None else _with_channels_last(other)
+        x = _with_channels_last(x)
         if self.stride != (1, 1):  # of 1x1 alone
             x = x[:, :, :: self.stride[0], :: self.stride[1]]
         count, _, height, width = x.shape
@@ -116,7 +116,10 @@ class WinogradConv(nn.Module):
         out_width = width + 2 * self.pad_left - self.reach
         size = (count, self.maps, out_height, out_width)
         y = self.arena.images(*size) if out is None else _fitting(out, size)
-        added = _NOTHING if other is None else _maps(other)
+        added = _NOTHING
+        if other is not None:
+            other = _with_channels_last(other)
+            added = _maps(_fitting(other, size))
         call = _Call(count, height, width, out_height, out_width, _maps(x), added, _maps(y))
         if _code().winograd_run(self._layer(), call, _threads()):
             raise MemoryError("a convolution found no memory for its tiles")
@@ -143,13 +146,14 @@ def _maps(x: Tensor) -> _Maps:
     return _Maps(x.data_ptr(), image, row, pixel)
 
 
-def _fitting(out: Tensor, size: tuple[int, ...]) -> Tensor:
-    fits = tuple(out.shape) == size and out.stride(1) == 1 and out.dtype == torch.float32
-    if not fits:
+def _fitting(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    near = x.stride(1) == 1 or size[1] == 1
+    if tuple(x.shape) != size or not near or x.dtype != torch.float32:
         raise InputError(
-            f"writes {list(size)} of float32 with the channels last, not to {out.shape}"
+            f"gives {list(size)} of float32, channels last; that does not fit "
+            f"{list(x.shape)} of {x.dtype}"
         )
-    return out
+    return x
 
 
 def _with_channels_last(x: Tensor) -> Tensor:

@@ -4,7 +4,8 @@
 // A' ((G g G') * (B' d B)) A, where d are the N x N inputs it sees, N = M + 2, g is the filter, *
 // multiplies element by element and ' transposes. Over all channels the products become N N
 // matrices, (tiles x channels) by (channels x maps): 36 multiplications for 16 outputs with M = 4
-// instead of 144, and 16 for 4 with M = 2 instead of 36.
+// instead of 144, and 16 for 4 with M = 2 instead of 36. With 1x1 filters M = N = 1, and the
+// product of matrices is all there is.
 //
 // A block of tiles goes through its three steps (`take`, `multiply`, `give`) while it lies in the
 // cache. C++17 and the vectors of GCC and Clang; threads are those of the caller's OpenMP runtime.
