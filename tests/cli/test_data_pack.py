@@ -83,10 +83,9 @@ def test_stopped_by_a_signal_it_says_how_to_go_on(call, tmp_path, monkeypatch):
     assert call("data", "pack", "digits", "--out", out, "--as", "pixels", "--resume").code == 0
 
 
-def test_training_chooses_the_recipe_of_the_images_and_tells_deviations(call, some, tmp_path):
+def test_training_tells_what_packing_has_changed(call, some, tmp_path):
     pack = ("data", "pack", f"folder:{some}", "--max-bad", "0.1", "--as", "pixels")
     call(*pack, "--out", tmp_path / "p", "--shorter", "12")
-    call("data", "pack", "digits", "--out", tmp_path / "digits")
     plain = ("train", "lenet5_modern", "--epochs", "1", "--out")
     done = call(*plain, tmp_path / "a", "--data", f"packed:{tmp_path / 'p'}")
     assert done.code == 0
@@ -97,6 +96,12 @@ def test_training_chooses_the_recipe_of_the_images_and_tells_deviations(call, so
     assert "shorter side of 12 pixels" in report
     tested = call("evaluate", tmp_path / "a", "--data", f"packed:{tmp_path / 'p'}")
     assert "shorter side of 12 pixels" in tested.err
+
+
+@pytest.mark.slow
+def test_training_from_a_pack_is_that_from_its_source(call, tmp_path):
+    call("data", "pack", "digits", "--out", tmp_path / "digits")
+    plain = ("train", "lenet5_modern", "--epochs", "1", "--out")
     for name, text in (("b", "digits"), ("c", f"packed:{tmp_path / 'digits'}")):
         done = call(*plain, tmp_path / name, "--data", text, "--set", "batch_size=256")
         assert "packed:" not in done.err
