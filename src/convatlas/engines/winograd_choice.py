@@ -64,8 +64,8 @@ class WinogradLayers:
             if plan.tile not in layers:
                 layers[plan.tile] = WinogradConv(conv, None, plan, self._arena)
             runs[key] = _planned(layers[plan.tile], plan)
-        other = self._other if conv.weight.numel() > _MANY_WEIGHTS else None
-        seconds = _measure(runs, x, other)
+        many = conv.weight.numel() > _MANY_WEIGHTS and conv.kernel_size != (1, 1)
+        seconds = _measure(runs, x, self._other if many else None)
         best = min(seconds, key=lambda key: seconds[key])
         ratio = round(seconds[DIRECT] / seconds[best], 2)
         self.choices[name] = {"by": best, "times as quick": ratio}
