@@ -1,13 +1,13 @@
 """`convatlas data`: what a source of images holds, and what is wrong with it."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from convatlas.cli.data_pack import pack
+from convatlas.cli.options import threads_option
 
 if TYPE_CHECKING:
     from convatlas.data.check import SourceCheck, SplitCheck
@@ -29,13 +29,7 @@ command.add_command(pack)
 @command.command()
 @click.argument("source_text", metavar="SOURCE")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=lambda: os.cpu_count() or 1,
-    show_default="one for each processor",
-    help="Images that are read at the same time.",
-)
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print all that was found as JSON.")
 def check(source_text: str, root: Path | None, threads: int, as_json: bool) -> None:
     """Read every image of SOURCE once: classes, sizes, colour modes, bad files, duplicates.

@@ -1,14 +1,13 @@
 """`convatlas data pack`: a source of images, written once as shards that are read often."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from convatlas.cli.again import stop
-from convatlas.cli.options import max_bad_option
+from convatlas.cli.options import max_bad_option, threads_option
 from convatlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,13 +45,7 @@ TOLD = 10  # bad images that get a line
     "--shard-size", default="1GB", show_default=True, metavar="SIZE", help="Of a tar file, about."
 )
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the source's files.")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=lambda: os.cpu_count() or 1,
-    show_default="one for each processor",
-    help="Images that are read at the same time.",
-)
+@threads_option
 @max_bad_option
 @click.option("--resume", is_flag=True, help="Go on with the pack in the folder.")
 @click.option("--overwrite", is_flag=True, help="Start again where the folder holds a pack.")

@@ -1,6 +1,7 @@
 """Options that several verbs take."""
 
 import ast
+import os
 import re
 from typing import Any
 
@@ -86,6 +87,15 @@ max_bad_option = click.option(
     show_default="1%",
     metavar="PART",
     help="Go on past images that can't be read, up to this part of a split.",
+)
+
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="one for each processor",
+    help="Images that are read at the same time.",
 )
 
 
