@@ -1,6 +1,9 @@
 """Packing: stopped, gone on with, on a full disk, with bad images; whole files or none."""
 
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,38 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(folder, tmp_path, after):
         packed(folder, out)
     packed(folder, out, resume=True)
     assert content(out) == content(whole)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from convatlas.data import packing
+from convatlas.data.pack_format import PackOptions
+from convatlas.data.sources import open_source
+
+text, out, moment = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+source, add, left = open_source(text), packing._added, [moment]
+
+def added(*args):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return add(*args)
+
+packing._added = added
+packing.pack(source, text, out, PackOptions("files", shard_bytes=30_000), threads=2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [1, 40, 84])
+def test_killed_in_the_midst_of_a_shard_it_goes_on_to_the_same_bytes(folder, tmp_path, moment):
+    packed(folder, tmp_path / "whole")
+    command = [sys.executable, "-c", KILLED, f"folder:{folder}", str(tmp_path / "out"), str(moment)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert list((tmp_path / "out").glob(".*.tmp"))  # what was half written, aside
+    packed(folder, tmp_path / "out", resume=True)
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
 def test_what_is_whole_is_not_written_again(folder, tmp_path):
