@@ -28,7 +28,7 @@ def photos(tmp_path_factory) -> str:
     """Pictures of many sizes: JPEG in colour and grey, turned by EXIF; PNG; one GIF."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(1)
-    for i in range(48):
+    for i in range(30):
         height, width = rng.integers(18, 60, 2)
         pixels = np.kron(
             rng.integers(0, 256, (6, 6, 3)), np.ones((height // 6 + 1, width // 6 + 1, 1))
@@ -72,7 +72,7 @@ def check_same_bits(one, other, preprocessing, augment, **how):
 
 
 @pytest.mark.parametrize("form", ["files", "pixels"])
-@pytest.mark.parametrize("augment", [(), CROP, (AreaCrop(), Flip()), (Resize(), Flip())])
+@pytest.mark.parametrize("augment", [(), (AreaCrop(), Flip())])
 def test_unless_resized_every_batch_has_the_bits_of_the_source(photos, tmp_path, form, augment):
     source, found = packed(photos, tmp_path / "pack", form, threads=2)
     preprocessing = source.card.preprocessing((3, 16, 16), 20)
@@ -121,11 +121,10 @@ def test_what_differs_is_told(photos, tmp_path, form, augment, shorter, words):
 
 
 def test_images_in_memory_keep_their_bits(tmp_path):
-    for form in ("files", "pixels"):
-        source, found = packed("digits", tmp_path / form, form)
-        preprocessing = source.card.preprocessing((1, 28, 28))
-        check_same_bits(source, found, preprocessing, ())
-        assert origin_of(f"packed:{tmp_path / form}") == "digits"
+    source, found = packed("digits", tmp_path, "pixels")
+    preprocessing = source.card.preprocessing((1, 28, 28))
+    check_same_bits(source, found, preprocessing, ())
+    assert origin_of(f"packed:{tmp_path}") == "digits"
     assert origin_of("digits") == "digits"
 
 
