@@ -130,13 +130,13 @@ def row(network: str, precision: str, their: Found, our: Found) -> dict[str, Any
     return told
 
 
-def ours(network: str, batch: int, precision: Precision) -> Ready:
+def ours(network: str, batch: int, precision: Precision, keep_memory: bool = True) -> Ready:
     """Prepare a step as `convatlas train` takes it."""
     images, labels = random_batch(network, batch)
     optimizer = SGD(RATE, momentum=MOMENTUM, weight_decay=DECAY)
     recipe = Recipe("benchmark", batch_size=batch, epochs=1, optimizer=optimizer)
     macs = analyze_name(network, tuple(images.shape[1:])).macs * batch
-    options = tuned(RunOptions(precision=precision, keep_memory=True), macs)
+    options = tuned(RunOptions(precision=precision, keep_memory=keep_memory), macs)
     quick_products(options.fused).__enter__()  # until the process ends
     state = State.fresh(build(network).train(), recipe, options=options)
     loss = make_loss("cross_entropy")

@@ -30,7 +30,7 @@ def computed(layers: Sequence[Computed]) -> Generator[None]:
         yield
     finally:
         for layer, _ in layers:
-            del layer.forward
+            vars(layer).pop("forward", None)
 
 
 def _unchanged(x: Tensor) -> Tensor:
