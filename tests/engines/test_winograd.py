@@ -49,6 +49,16 @@ def test_each_way_gives_the_answers_of_the_network(word, layers, quickest, netwo
     assert all(word in by or by == DIRECT for by in chosen)
 
 
+def test_bfloat16(quickest, network, images):
+    quickest("a thread")
+    found = ca.optimize(network, images, engine="winograd", precision="bfloat16")
+    with torch.no_grad():
+        expected = network(images)
+    assert 1e-6 < (found(images) - expected).abs().max() / expected.abs().max() < 0.05
+    assert found.report["by_factory"] >= 4
+    assert found.report["dtype"] == "bfloat16"
+
+
 def test_dense_blocks_are_written_where_they_lie(quickest):
     quickest("a thread")
     torch.manual_seed(0)

@@ -89,6 +89,42 @@ def test_any_shape_of_1x1(channels, maps, height, width, stride, act, plan, resi
     check(WinogradConv(conv, act, plan), conv, act, x, other)
 
 
+@settings(deadline=None, max_examples=20)
+@given(
+    channels=st.integers(1, 40),
+    maps=st.integers(1, 70),
+    kernel=st.sampled_from([1, 3]),
+    act=st.sampled_from([None, nn.ReLU(), nn.SiLU()]),
+    together=st.booleans(),
+    residual=st.booleans(),
+)
+def test_maps_of_bfloat16(channels, maps, kernel, act, together, residual):
+    torch.manual_seed(channels + maps)
+    conv = nn.Conv2d(channels, maps, kernel).bfloat16()
+    x = torch.randn(2, channels, 9, 7).bfloat16()
+    other = torch.randn(2, maps, 10 - kernel, 8 - kernel).bfloat16() if residual else None
+    plan = Plan(4 if kernel == 3 else 1, 5, together)
+    with torch.inference_mode():
+        found = WinogradConv(conv, act, plan)(x, other)
+        wanted = expected(conv, act, x, other)
+    assert found.dtype == torch.bfloat16
+    # rounded once, and once more before an activation that is not fused
+    torch.testing.assert_close(found.double(), wanted, rtol=2**-7, atol=2**-6)
+
+
+def test_bfloat16_is_rounded_to_the_nearest_even():
+    conv = nn.Conv2d(1, 1, 1, bias=False).bfloat16()
+    nn.init.ones_(conv.weight)
+    layer = WinogradConv(conv, None, Plan(1, 8, False))
+    special = [1.0, -1.0, 0.0, torch.inf, -torch.inf, torch.nan, 1e-40, 3e38]
+    x = torch.tensor([*special, *torch.randn(100).tolist()]).bfloat16().view(1, 1, 1, -1)
+    more = torch.randn(x.shape).bfloat16() * (x.isfinite() & (x.abs() < 1e38))
+    with torch.inference_mode():
+        exact = x.float() + more.float()
+        assert torch.equal(layer(x, more).nan_to_num(), exact.bfloat16().nan_to_num())
+        assert layer(x)[..., 5].isnan().all()
+
+
 def test_parts_of_other_maps_are_read_where_they_lie():
     conv = nn.Conv2d(20, 8, 3, padding=1)
     layer = WinogradConv(conv, None, PLANS[0])
@@ -186,7 +222,7 @@ def test_threads_of_python_do_not_disturb_each_other(together):
         nn.Conv2d(8, 8, 3, dilation=2),
         nn.Conv2d(8, 8, 3, groups=2),
         nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
-        nn.Conv2d(8, 8, 3).bfloat16(),
+        nn.Conv2d(8, 8, 3).double(),
     ],
 )
 def test_what_is_no_such_convolution(conv):
@@ -200,5 +236,5 @@ def test_what_is_no_such_convolution(conv):
 )
 def test_other_maps_than_it_was_made_for(x):
     layer = WinogradConv(nn.Conv2d(8, 8, 3), None, PLANS[0])
-    with pytest.raises(InputError, match="needs 8 maps of float32"):
+    with pytest.raises(InputError, match=r"needs 8 maps of torch\.float32"):
         layer(x)

@@ -30,16 +30,16 @@ class Arena:
     def __reduce__(self) -> tuple[Any, ...]:
         return Arena, ()
 
-    def images(self, count: int, maps: int, height: int, width: int) -> Tensor:
-        """Give (count, maps, height, width) of float32, channels last; what is in it is open."""
-        shape = (count, maps, height, width)
-        size = 4 * count * maps * height * width
+    def images(self, shape: tuple[int, int, int, int], dtype: torch.dtype) -> Tensor:
+        """Give (N, C, H, W) with the channels last; what is in it is open."""
+        count, maps, height, width = shape
+        size = dtype.itemsize * count * maps * height * width
         if size < _LEAST_BYTES:
-            return torch.empty(shape, memory_format=torch.channels_last)
+            return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
         block = self._block(size)
         lease = (ctypes.c_char * size).from_buffer(block)
         weakref.finalize(lease, self._give_back, block).atexit = False
-        flat = torch.frombuffer(lease, dtype=torch.float32)
+        flat = torch.frombuffer(lease, dtype=dtype)
         return flat.as_strided(shape, (maps * height * width, 1, maps * width, maps))
 
     def bytes_free(self) -> int:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from convatlas.engines.eager import PreparedModule
+from convatlas.engines.eager import PreparedModule, dtype_of
 from convatlas.engines.engine import Order, Precision
 from convatlas.engines.graph import rewritten
 from convatlas.engines.native_build import library, no_compiler, versions
@@ -22,7 +22,7 @@ class Winograd:
 
     name: ClassVar[str] = "winograd"
     extra: ClassVar[str] = ""
-    precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "bfloat16")
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     quick: ClassVar[bool] = True
 
@@ -48,4 +48,4 @@ class Winograd:
         module, facts = rewritten(order, layers)
         facts["written_in_place"] = write_in_place(module)
         facts |= {"convolutions": layers.choices, "threads": torch.get_num_threads()}
-        return PreparedModule(module, torch.float32, facts)
+        return PreparedModule(module, dtype_of(order.precision), facts)

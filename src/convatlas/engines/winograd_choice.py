@@ -56,7 +56,8 @@ class WinogradLayers:
 
     def _quickest(self, name: str, conv: nn.Conv2d, size: torch.Size) -> Plan | None:
         """Measure all ways of computing one layer; None: directly."""
-        x = torch.randn(_part(size)).contiguous(memory_format=torch.channels_last)
+        x = torch.randn(_part(size)).to(conv.weight.dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
         runs: dict[str, Callable[[Tensor], Tensor]] = {DIRECT: PackedConv(conv, x.shape, None)}
         plans = {str(plan): plan for plan in _plans(conv, size)}
         layers: dict[int, WinogradConv] = {}  # ways with the same tiles share the weights

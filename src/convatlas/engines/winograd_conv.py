@@ -21,7 +21,7 @@ class _Layer(ctypes.Structure):
         ("weights", c_void_p),
         ("bias", c_void_p),
         *((name, c_long) for name in ("channels", "maps", "pad_top", "pad_left", "tile")),
-        *((name, c_long) for name in ("block", "together", "activation", "threads")),
+        *((name, c_long) for name in ("block", "together", "activation", "threads", "halves")),
     )
 
 
@@ -61,8 +61,8 @@ class Plan:
 
 def takes(conv: nn.Conv2d) -> bool:
     """Say whether a convolution can be computed so: 3x3 with stride 1, or 1x1; without groups."""
-    how = (conv.groups, conv.dilation, conv.padding_mode, conv.weight.dtype)
-    if how != (1, (1, 1), "zeros", torch.float32):
+    how = (conv.groups, conv.dilation, conv.padding_mode)
+    if how != (1, (1, 1), "zeros") or conv.weight.dtype not in (torch.float32, torch.bfloat16):
         return False
     if conv.kernel_size == (1, 1):
         return _padding(conv) == (0, 0)
@@ -71,6 +71,8 @@ def takes(conv: nn.Conv2d) -> bool:
 
 class WinogradConv(nn.Module):
     """A convolution, perhaps the sum with other maps, and perhaps an activation.
+
+    It takes and gives maps of the type of its weights, and computes in float32.
 
     Args:
         conv: One that `takes` says yes to.
@@ -87,6 +89,7 @@ class WinogradConv(nn.Module):
         self.arena = Arena() if arena is None else arena
         self.pad_top, self.pad_left = _padding(conv)
         self.reach, self.stride = conv.kernel_size[0] - 1, conv.stride
+        self.dtype = conv.weight.dtype
         self.weight = nn.Parameter(_transformed(conv.weight.detach(), plan.tile), False)
         self.bias = nn.Parameter(_whole_vectors(conv), False)
         self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
@@ -104,9 +107,9 @@ class WinogradConv(nn.Module):
             InputError: Another number of maps, or another type.
             MemoryError: There is none left for a block of tiles.
         """
-        if x.shape[1] != self.channels or x.dtype != torch.float32:
+        if x.shape[1] != self.channels or x.dtype != self.dtype:
             raise InputError(
-                f"needs {self.channels} maps of float32, not {list(x.shape)} {x.dtype}"
+                f"needs {self.channels} maps of {self.dtype}, not {list(x.shape)} of {x.dtype}"
             )
         x = _with_channels_last(x)
         if self.stride != (1, 1):  # of 1x1 alone
@@ -115,11 +118,11 @@ class WinogradConv(nn.Module):
         out_height = height + 2 * self.pad_top - self.reach
         out_width = width + 2 * self.pad_left - self.reach
         size = (count, self.maps, out_height, out_width)
-        y = self.arena.images(*size) if out is None else _fitting(out, size)
+        y = self.arena.images(size, self.dtype) if out is None else self._fitting(out, size)
         added = _NOTHING
         if other is not None:
             other = _with_channels_last(other)
-            added = _maps(_fitting(other, size))
+            added = _maps(self._fitting(other, size))
         call = _Call(count, height, width, out_height, out_width, _maps(x), added, _maps(y))
         if _code().winograd_run(self._layer(), call, _threads()):
             raise MemoryError("a convolution found no memory for its tiles")
@@ -134,8 +137,17 @@ class WinogradConv(nn.Module):
     def _layer(self) -> _Layer:
         plan = self.plan
         sizes = (self.channels, self.maps, self.pad_top, self.pad_left, plan.tile, plan.block)
-        how = (plan.together, self.fused, torch.get_num_threads())
+        how = (plan.together, self.fused, torch.get_num_threads(), self.dtype == torch.bfloat16)
         return _Layer(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how)
+
+    def _fitting(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
+        near = x.stride(1) == 1 or size[1] == 1
+        if tuple(x.shape) != size or not near or x.dtype != self.dtype:
+            raise InputError(
+                f"gives {list(size)} of {self.dtype}, channels last; that does not fit "
+                f"{list(x.shape)} of {x.dtype}"
+            )
+        return x
 
 
 _NOTHING = _Maps(None, 0, 0, 0)
@@ -144,16 +156,6 @@ _NOTHING = _Maps(None, 0, 0, 0)
 def _maps(x: Tensor) -> _Maps:
     image, _, row, pixel = x.stride()
     return _Maps(x.data_ptr(), image, row, pixel)
-
-
-def _fitting(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    near = x.stride(1) == 1 or size[1] == 1
-    if tuple(x.shape) != size or not near or x.dtype != torch.float32:
-        raise InputError(
-            f"gives {list(size)} of float32, channels last; that does not fit "
-            f"{list(x.shape)} of {x.dtype}"
-        )
-    return x
 
 
 def _with_channels_last(x: Tensor) -> Tensor:
@@ -171,7 +173,7 @@ def _padding(conv: nn.Conv2d) -> tuple[int, ...]:
 
 def _transformed(weight: Tensor, tile: int) -> Tensor:
     maps, channels, taps = weight.shape[:3]
-    plain = weight.contiguous()
+    plain = weight.float().contiguous()
     found = floats((tile + taps - 1) ** 2 * channels * _padded(maps))
     how = (maps, channels, tile, torch.get_num_threads(), _threads())
     _code().winograd_weights(plain.data_ptr(), found.data_ptr(), *how)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #ifdef __linux__
@@ -29,14 +30,38 @@ typedef float Loose __attribute__((vector_size(4 * kLanes), aligned(4), may_alia
 inline Vec load(const float* from) { return *reinterpret_cast<const Loose*>(from); }
 inline void store(float* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }
 
-inline Vec load_some(const float* from, long count) {
-  Vec value = {};
-  std::memcpy(&value, from, sizeof(float) * count);
-  return value;
+// The upper half of a float32. Computed with is float32.
+struct BFloat16 {
+  std::uint16_t bits;
+};
+typedef std::uint32_t Bits __attribute__((vector_size(4 * kLanes)));
+typedef std::uint16_t Halves
+    __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+
+inline Vec load(const BFloat16* from) {
+  const Halves halves = *reinterpret_cast<const Halves*>(from);
+  return reinterpret_cast<Vec>(__builtin_convertvector(halves, Bits) << 16);
 }
 
-inline void store_some(float* to, Vec value, long count) {
-  std::memcpy(to, &value, sizeof(float) * count);
+inline void store(BFloat16* to, Vec value) {  // the nearest, or of two the even one
+  const Bits bits = reinterpret_cast<Bits>(value);
+  const Bits rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  const Bits kept = value == value ? rounded : bits >> 16 | 0x40;  // not a number
+  *reinterpret_cast<Halves*>(to) = __builtin_convertvector(kept, Halves);
+}
+
+template <class Value>
+Vec load_some(const Value* from, long count) {
+  Value some[kLanes] = {};
+  std::memcpy(some, from, sizeof(Value) * count);
+  return load(some);
+}
+
+template <class Value>
+void store_some(Value* to, Vec value, long count) {
+  Value some[kLanes];
+  store(some, value);
+  std::memcpy(to, some, sizeof(Value) * count);
 }
 
 // Memory of one thread, kept from call to call.

@@ -1,4 +1,4 @@
-// Convolution of 3x3 filters at stride 1 by Winograd's minimal filtering: float32, channels last.
+// Convolution of 3x3 filters at stride 1 by Winograd's minimal filtering, channels last.
 //
 // Lavin & Gray 2016, https://arxiv.org/abs/1509.09308: a tile of M x M outputs is
 // A' ((G g G') * (B' d B)) A, where d are the N x N inputs it sees, N = M + 2, g is the filter, *
@@ -7,7 +7,8 @@
 // instead of 144, and 16 for 4 with M = 2 instead of 36. With 1x1 filters M = N = 1, and the
 // product of matrices is all there is.
 //
-// A block of tiles goes through its three steps (`take`, `multiply`, `give`) while it lies in the
+// Maps are of float32, or of bfloat16: computed with is float32, and half as much is read and
+// written. A block of tiles goes through its three steps (`take`, `multiply`, `give`) while it lies in the
 // cache. C++17 and the vectors of GCC and Clang; threads are those of the caller's OpenMP runtime.
 
 #include <atomic>
@@ -26,11 +27,12 @@ struct Layer {
   long together;    // 1: all threads work on one block, 0: each on one of its own
   long activation;  // 0: none, 1: ReLU, 2: ReLU6
   long threads;
+  long halves;  // 1: maps of bfloat16, 0: of float32
 };
 
 struct Maps {  // data null: there are none
-  float* data;
-  long image, row, pixel;  // distances in floats
+  void* data;
+  long image, row, pixel;  // distances in values
 };
 
 struct Call {
@@ -41,7 +43,7 @@ struct Call {
 
 namespace {
 
-template <class Tile>
+template <class Tile, class Value>
 class Convolution {
  public:
   Convolution(const Layer& layer, const Call& call, Parallel parallel)
@@ -61,8 +63,7 @@ class Convolution {
         if (!memory) return failed_.store(true);
         const long first = i * block_, count = std::min(block_, tiles_ - first);
         float* out = memory + kPoints * in_step_;
-        float* zeros = out + kPoints * out_step_;
-        std::fill(zeros, zeros + layer_.channels, 0.f);
+        const Value* zeros = nothing(out + kPoints * out_step_);
         take(first, 0, count, memory, zeros);
         for (long j = 0; j < kPoints * panels_; j++) multiply(j, count, memory, out);
         give(first, 0, count, out);
@@ -72,8 +73,7 @@ class Convolution {
     float* memory = scratch.floats(floats);
     if (!memory) return false;
     float* out = memory + kPoints * in_step_;
-    float* zeros = out + kPoints * out_step_;
-    std::fill(zeros, zeros + layer_.channels, 0.f);
+    const Value* zeros = nothing(out + kPoints * out_step_);
     for (long first = 0; first < tiles_; first += block_) {
       const long count = std::min(block_, tiles_ - first), parts = std::min(count, kParts);
       const auto part = [&](long i) { return count * i / parts; };
@@ -100,6 +100,12 @@ class Convolution {
     return (tiles_ + blocks - 1) / blocks;
   }
 
+  // The pixel outside of the maps.
+  const Value* nothing(float* memory) const {
+    std::fill(memory, memory + layer_.channels, 0.f);
+    return reinterpret_cast<const Value*>(memory);
+  }
+
   struct Place {
     long image, top, left;  // of the tile's outputs
   };
@@ -109,17 +115,18 @@ class Convolution {
   }
 
   // B' d B of some tiles of the block, for every channel.
-  void take(long first, long from, long to, float* memory, const float* zeros) const {
+  void take(long first, long from, long to, float* memory, const Value* zeros) const {
     const Maps& maps = call_.input;
+    const Value* data = static_cast<const Value*>(maps.data);
     for (long t = from; t < to; t++) {
       const Place at = place(first + t);
-      const float* pixel[N][N];
+      const Value* pixel[N][N];
       for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++) {
           const long y = at.top + i - layer_.pad_top, x = at.left + j - layer_.pad_left;
           const bool inside = y >= 0 && y < call_.height && x >= 0 && x < call_.width;
           pixel[i][j] =
-              inside ? maps.data + at.image * maps.image + y * maps.row + x * maps.pixel : zeros;
+              inside ? data + at.image * maps.image + y * maps.row + x * maps.pixel : zeros;
         }
       for (long c = 0; c < layer_.channels; c += kLanes) {
         const long left = layer_.channels - c;
@@ -170,7 +177,8 @@ class Convolution {
       const long rows = std::min<long>(M, call_.out_height - at.top);
       const long columns = std::min<long>(M, call_.out_width - at.left);
       const auto begin = [&at](const Maps& of) {
-        return of.data + at.image * of.image + at.top * of.row + at.left * of.pixel;
+        Value* data = static_cast<Value*>(of.data);
+        return data + at.image * of.image + at.top * of.row + at.left * of.pixel;
       };
       for (long k = 0; k < layer_.maps; k += kLanes) {
         const long left = layer_.maps - k;
@@ -189,11 +197,11 @@ class Convolution {
           for (long j = 0; j < columns; j++) {
             Vec value = o[j] + bias;
             if (added.data) {
-              const float* more = begin(added) + i * added.row + j * added.pixel + k;
+              const Value* more = begin(added) + i * added.row + j * added.pixel + k;
               value += left >= kLanes ? load(more) : load_some(more, left);
             }
             value = activated(value);
-            float* pixel = begin(maps) + i * maps.row + j * maps.pixel + k;
+            Value* pixel = begin(maps) + i * maps.row + j * maps.pixel + k;
             left >= kLanes ? store(pixel, value) : store_some(pixel, value, left);
           }
         }
@@ -231,12 +239,22 @@ void winograd_weights(const float* from, float* to, long maps, long channels, lo
     write(from, to, maps, channels, item / chunks * kPanel, first, last);
   });
 }
+}
+
+namespace {
+
+template <class Value>
+bool run(const Layer& layer, const Call& call, Parallel parallel) {
+  if (layer.tile == 4) return Convolution<Tile4, Value>(layer, call, parallel).run();
+  if (layer.tile == 2) return Convolution<Tile2, Value>(layer, call, parallel).run();
+  return Convolution<Tile1, Value>(layer, call, parallel).run();
+}
+
+}  // namespace
 
 // Gives 0, or 1 where memory ran out.
-int winograd_run(const Layer* layer, const Call* call, Parallel parallel) {
+extern "C" int winograd_run(const Layer* layer, const Call* call, Parallel parallel) {
   if (call->images * call->out_height * call->out_width <= 0) return 0;
-  if (layer->tile == 4) return !Convolution<Tile4>(*layer, *call, parallel).run();
-  if (layer->tile == 2) return !Convolution<Tile2>(*layer, *call, parallel).run();
-  return !Convolution<Tile1>(*layer, *call, parallel).run();
-}
+  const auto convolve = layer->halves ? run<BFloat16> : run<float>;
+  return !convolve(*layer, *call, parallel);
 }
