@@ -96,6 +96,8 @@ def test_norm_and_activation_are_done_by_the_convolution(act):
         nn.Conv2d(4, 8, (1, 3), padding=(0, 1), groups=2, bias=False),
         nn.Conv2d(4, 4, 3, groups=4, dilation=2),
         nn.Conv2d(4, 8, 1, (2, 1)),
+        nn.Conv2d(4, 8, 1),
+        nn.Conv2d(4, 8, 1, groups=2),
         nn.ConvTranspose2d(4, 8, 2, 2),
         nn.ConvTranspose2d(4, 8, 3, (2, 1), 1, (1, 0), dilation=2, bias=False),
     ],
@@ -119,6 +121,15 @@ def test_any_convolution_is_packed(layer):
 def test_a_norm_behind_a_convolution_is_folded(norm):
     module, _ = check(nn.Sequential(conv(), learned(norm)), 2, 4, 6, 6)
     assert operations(module) == ["PackedConv"]
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [(1, "FewPixels"), (16, "PackedPixels"), (100, "PackedConv")]
+)
+def test_a_layer_over_pixels_is_computed_as_suits_its_size(size, kind):
+    layer = nn.Conv2d(4, 4000, 1, bias=False)
+    module, _ = check(nn.Sequential(layer, nn.SiLU()), 2, 4, size, size)
+    assert operations(module) == [kind]
 
 
 def test_a_norm_by_the_batch_stays():
@@ -280,7 +291,7 @@ def test_a_factory_gives_the_layers_that_it_wants():
     function = named(lambda n, x: n.act(n.a(n.first(x)) + x))
     layers = {"first": nn.Sequential(nn.Conv2d(4, 4, 1), nn.SiLU()), "a": conv(), "act": nn.ReLU()}
     module, facts = check(Made(function, **layers), 2, 4, 6, 6, factory=factory)
-    assert operations(module) == ["PackedConv", "Mine"]
+    assert operations(module) == ["FewPixels", "Mine"]
     assert asked == [((2, 4, 6, 6), nn.ReLU, True), ((2, 4, 6, 6), nn.SiLU, False)]
     assert (facts["by_factory"], facts["packed"]) == (1, 1)
 

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from convatlas.engines.eager import dtype_of
 from convatlas.engines.engine import Order
 from convatlas.engines.graph_join import join_once
-from convatlas.engines.graph_layers import PackedConv, PackedLinear, PackedTranspose, ScaleShift
+from convatlas.engines.graph_layers import PackedLinear, PackedTranspose, ScaleShift, packed_conv
 from convatlas.engines.graph_trace import (
     arguments,
     constant,
@@ -123,7 +123,7 @@ class _Rewriting:
         layer = self.factory(conv, size, act, other is not None)
         self.facts["by_factory"] += layer is not None
         self.facts["packed"] += layer is None
-        layer = PackedConv(conv, size, act) if layer is None else layer
+        layer = packed_conv(conv, size, act, other is not None) if layer is None else layer
         given = (x,) if other is None else (x, other)
         replace(self.module, last, layer, given, _name(node.args[1]))
 

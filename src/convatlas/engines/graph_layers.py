@@ -24,6 +24,10 @@ FUSED: dict[type[nn.Module], Callable[[Any], tuple[str, list[float]]]] = {
 }
 
 
+_FEW_MACS = 2**21  # up to here calling oneDNN takes longer than multiplying
+_MANY_MACS = 2**25  # from here on the call does not count, and convolutions suit large maps
+
+
 class PackedConv(nn.Module):
     """A convolution whose weights lie as oneDNN reads them; perhaps an addition, an activation."""
 
@@ -46,6 +50,63 @@ class PackedConv(nn.Module):
         return torch.ops.mkldnn._convolution_pointwise.binary(
             x, other, self.weight, self.bias, *self.how, "add", 1.0, act, [], None
         )
+
+
+class PackedPixels(nn.Module):
+    """A 1x1 convolution as a linear layer over pixels, which oneDNN is asked for in less time."""
+
+    def __init__(self, conv: nn.Conv2d, size: torch.Size, act: nn.Module | None) -> None:
+        super().__init__()
+        plain = conv.weight.detach().flatten(1).contiguous()
+        pixels = size[0] * size[2] * size[3]
+        self.weight = kept(torch.ops.mkldnn._reorder_linear_weight(plain, pixels))
+        self.bias = conv.bias
+        self.act, self.scalars = pointwise(act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, H, W), channels last."""
+        y = torch.ops.mkldnn._linear_pointwise.default(
+            x.permute(0, 2, 3, 1).contiguous(),
+            self.weight,
+            self.bias,
+            self.act,
+            self.scalars,
+            "",
+        )
+        return y.permute(0, 3, 1, 2)
+
+
+class FewPixels(nn.Module):
+    """A 1x1 convolution so small that torch has multiplied before oneDNN has begun."""
+
+    def __init__(self, conv: nn.Conv2d, act: nn.Module | None) -> None:
+        super().__init__()
+        self.weight = kept(conv.weight.detach().flatten(1).contiguous())
+        self.bias = conv.bias
+        self.act = nn.Identity() if act is None else act
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, H, W), channels last."""
+        y = nn.functional.linear(x.permute(0, 2, 3, 1), self.weight, self.bias)
+        return self.act(y).permute(0, 3, 1, 2)
+
+
+def packed_conv(
+    conv: nn.Conv2d, size: torch.Size, act: nn.Module | None, residual: bool
+) -> nn.Module:
+    """Give the layer of oneDNN or torch that does a convolution in the least time."""
+    points = (conv.kernel_size, conv.stride, conv.padding, conv.groups) == (
+        (1, 1),
+        (1, 1),
+        (0, 0),
+        1,
+    )
+    if residual or not points:
+        return PackedConv(conv, size, act)
+    macs = size[0] * size[2] * size[3] * conv.in_channels * conv.out_channels
+    if macs <= _FEW_MACS:
+        return FewPixels(conv, act)
+    return PackedPixels(conv, size, act) if macs <= _MANY_MACS else PackedConv(conv, size, act)
 
 
 class PackedTranspose(nn.Module):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from convatlas.engines.eager import PreparedModule, channels_last, dtype_of, reshaped
 from convatlas.engines.engine import Order, Precision
-from convatlas.engines.graph import rewritten
 from convatlas.engines.graph_layers import FUSED, PackedConv, PackedLinear
+from convatlas.engines.graph_pieces import rewritten_in_pieces
 from convatlas.engines.graph_trace import GraphError
 
 _NEEDED = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight")
@@ -36,9 +36,12 @@ class Packed:
         return {"torch": torch.__version__}
 
     def prepare(self, order: Order) -> PreparedModule:
-        """Rewrite the network's graph for the example's shape, or where it has none, its layers."""
+        """Rewrite the network's graph for the example's shape, or where it has none, its layers.
+
+        A batch is run whole or in pieces that suit the processor's cache, whichever is quicker.
+        """
         try:
-            module, facts = rewritten(order)
+            module, facts = rewritten_in_pieces(order)
         except GraphError as error:
             module, facts = _by_layer(order)
             facts["without_graph"] = str(error)
