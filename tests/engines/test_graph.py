@@ -208,6 +208,7 @@ def test_a_residual_addition_is_done_by_the_convolution(function):
 
 
 LEFT = {
+    "an addition behind groups": lambda n, x: n.act(n.groups(x) + x),
     "an activation that others see too": lambda n, x: (y := n.a(x)) * n.act(y),
     "a sum that others see too": lambda n, x: (y := n.a(x) + x) * n.act(y),
     "twice the same": lambda n, x: (y := n.a(x)) + y,
@@ -225,7 +226,8 @@ LEFT = {
 @pytest.mark.parametrize("function", LEFT.values(), ids=LEFT.keys())
 def test_what_others_read_stays_as_it_is(function):
     norm = learned(nn.BatchNorm2d(4))
-    check(Made(named(function), a=conv(), b=conv(), act=nn.ReLU(), norm=norm), 2, 4, 6, 6)
+    layers = {"a": conv(), "b": conv(), "groups": conv(groups=2), "act": nn.ReLU(), "norm": norm}
+    check(Made(named(function), **layers), 2, 4, 6, 6)
 
 
 @pytest.mark.parametrize(

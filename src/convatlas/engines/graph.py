@@ -118,7 +118,9 @@ class _Rewriting:
 
     def _pack_conv(self, node: fx.Node, last: fx.Node, conv: nn.Conv2d) -> None:
         x, size = node.args[0], shape(node.args[0])
-        last, other = self._addition(last)
+        other = None
+        if conv.groups == 1:  # with groups, oneDNN would not fuse it
+            last, other = self._addition(last)
         last, act = self._activation(last, relu_only=other is not None)
         layer = self.factory(conv, size, act, other is not None)
         self.facts["by_factory"] += layer is not None
