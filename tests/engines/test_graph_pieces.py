@@ -59,10 +59,19 @@ def test_images_that_depend_on_each_other_stay_together(monkeypatch):
     torch.testing.assert_close(found(x), by_batch(x))
 
 
-def test_what_takes_longer_is_not_quicker(monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "first", "rounds"),
+    [
+        ([2.0, 3.0], True, 1),  # clearly
+        ([3.0, 2.0], False, 1),
+        ([10.0, 11.0, 10.5, 9.5, 10.0, 11.0], False, 3),
+        ([10.0, 9.5, 9.0, 11.0, 9.6, 9.5], True, 3),
+    ],
+)
+def test_the_least_time_tells_what_is_quicker(monkeypatch, seconds, first, rounds):
     monkeypatch.undo()
-    clock = iter([0, 1, 1, 3, 3, 9, 9, 10])  # 1 and 6 of the first, 2 and 1 of the second
-    monkeypatch.setattr(graph_pieces.time, "perf_counter", lambda: next(clock))
-    assert not graph_pieces.quicker(nn.Identity(), nn.Identity(), torch.ones(1))
-    clock = iter([0, 2, 2, 5, 5, 7, 7, 10])  # always 2 of the first, 3 of the second
-    assert graph_pieces.quicker(nn.Identity(), nn.Identity(), torch.ones(1))
+    times = [time for second in seconds for time in (0.0, second)]
+    monkeypatch.setattr(graph_pieces.time, "perf_counter", lambda: times.pop(0))
+    assert graph_pieces.quicker(nn.Identity(), nn.Identity(), torch.ones(1)) == first
+    assert len(times) == 0
+    assert len(seconds) == 2 * rounds
