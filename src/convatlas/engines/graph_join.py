@@ -24,11 +24,7 @@ class Begin(nn.Module):
         count, _, height, width = parts[0].shape
         size = (count, self.channels, height, width)
         y = torch.empty(size, dtype=parts[0].dtype, memory_format=torch.channels_last)
-        start = 0
-        for part in parts:
-            y.narrow(1, start, part.shape[1]).copy_(part)
-            start += part.shape[1]
-        return y
+        return _put(y, 0, parts)
 
 
 class Append(nn.Module):
@@ -40,11 +36,15 @@ class Append(nn.Module):
 
     def forward(self, y: Tensor, *parts: Tensor) -> Tensor:
         """(N, channels, H, W), (N, a, H, W), ... -> the first."""
-        start = self.start
-        for part in parts:
-            y.narrow(1, start, part.shape[1]).copy_(part)
-            start += part.shape[1]
-        return y
+        return _put(y, self.start, parts)
+
+
+def _put(y: Tensor, start: int, parts: Sequence[Tensor]) -> Tensor:
+    """Copy maps into wider ones, from one of them on."""
+    for part in parts:
+        y.narrow(1, start, part.shape[1]).copy_(part)
+        start += part.shape[1]
+    return y
 
 
 class First(nn.Module):
