@@ -60,7 +60,9 @@ def engines(monkeypatch):
             monkeypatch.setattr(
                 optimize,
                 "measure",
-                lambda runs, _: {n: Timing(milliseconds[n.split()[0]], 0, 9, 1) for n in runs},
+                lambda runs, _, **_how: {
+                    n: Timing(milliseconds[n.split()[0]], 0, 9, 1) for n in runs
+                },
             )
 
     return put
@@ -160,13 +162,31 @@ def test_a_damaged_memory_costs_time_only(engines, net, cache, text):
     assert ca.optimize(net, X).engine == "b"
 
 
+def test_what_is_far_behind_runs_once(engines, net, monkeypatch):
+    engines(Fake("a"), Fake("b"), Fake("c"))
+    milliseconds, asked = {"a": 1.0, "b": 1.4, "c": 1.6}, []
+
+    def measured(runs, _, rounds=5, **how):
+        asked.append(sorted(name.split()[0] for name in runs))
+        return {n: Timing(milliseconds[n.split()[0]], 0, 9, rounds) for n in runs}
+
+    monkeypatch.setattr(optimize, "measure", measured)
+    found = ca.optimize(net, X)
+    assert asked == [["a", "b", "c"], ["a", "b"]]
+    assert {name.split()[0]: t.rounds for name, t in found.timings.items()} == {
+        "a": 5,
+        "b": 5,
+        "c": 1,
+    }
+
+
 def test_automatic_precision_takes_the_quickest_within_the_tolerance(engines, net, monkeypatch):
     monkeypatch.setattr(machine, "has_bfloat16", lambda _: True)
     engines(Fake("a"), Fake("b"), milliseconds={"a": 3, "b": 1})
     monkeypatch.setattr(
         optimize,
         "measure",
-        lambda runs, _: {n: Timing(1 if n == "a bfloat16" else 2, 0, 9, 1) for n in runs},
+        lambda runs, _, **_how: {n: Timing(1 if n == "a bfloat16" else 2, 0, 9, 1) for n in runs},
     )
     found = ca.optimize(net, X, precision="auto")
     assert (found.engine, found.precision) == ("a", "bfloat16")
