@@ -3,13 +3,14 @@
 The rest is as in the engine `packed`. Lavin & Gray 2016, https://arxiv.org/abs/1509.09308.
 """
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
+from torch import fx
 
 from convatlas.engines.eager import PreparedModule, dtype_of
 from convatlas.engines.engine import Order, Precision
-from convatlas.engines.graph import rewritten
+from convatlas.engines.graph_pieces import Pieces, rewritten_in_pieces
 from convatlas.engines.native_build import library, no_compiler, versions
 from convatlas.engines.packed import Packed
 from convatlas.engines.winograd_choice import WinogradLayers
@@ -45,7 +46,9 @@ class Winograd:
         """
         library(CODE)
         layers = WinogradLayers()
-        module, facts = rewritten(order, layers)
-        facts["written_in_place"] = write_in_place(module)
-        facts |= {"convolutions": layers.choices, "threads": torch.get_num_threads()}
+        module, facts = rewritten_in_pieces(order, layers)
+        graph = module.module if isinstance(module, Pieces) else module
+        facts["written_in_place"] = write_in_place(cast("fx.GraphModule", graph))
+        facts["convolutions"] = layers.choices[facts["images_at_a_time"]]
+        facts["threads"] = torch.get_num_threads()
         return PreparedModule(module, dtype_of(order.precision), facts)

@@ -1,13 +1,14 @@
 """Which convolutions are quicker by the code of native/, and cut up how: measured here."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from convatlas.engines.graph_layers import PackedConv
+from convatlas.engines.graph_layers import packed_conv
 from convatlas.engines.native_arena import Arena
 from convatlas.engines.winograd_conv import Plan, WinogradConv, takes
 
@@ -29,13 +30,13 @@ class WinogradLayers:
     memory then, as they do when a whole network runs: by tiles of 4x4 they are 4 times as many.
 
     Attributes:
-        choices: By the shape of a layer: what was chosen, and how many times as quick as the
-            direct convolution it was.
+        choices: By the number of images and the shape of a layer: what was chosen, and how many
+            times as quick as oneDNN it was.
     """
 
     def __init__(self) -> None:
         """Begin with nothing measured."""
-        self.choices: dict[str, dict[str, Any]] = {}
+        self.choices: dict[int, dict[str, Any]] = defaultdict(dict)
         self._plans: dict[str, Plan | None] = {}
         self._arena = Arena()
         self._other = torch.zeros(_CACHE_FLOATS)
@@ -58,7 +59,9 @@ class WinogradLayers:
         """Measure all ways of computing one layer; None: directly."""
         x = torch.randn(_part(size)).to(conv.weight.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
-        runs: dict[str, Callable[[Tensor], Tensor]] = {DIRECT: PackedConv(conv, x.shape, None)}
+        runs: dict[str, Callable[[Tensor], Tensor]] = {
+            DIRECT: packed_conv(conv, x.shape, None, False)
+        }
         plans = {str(plan): plan for plan in _plans(conv, size)}
         layers: dict[int, WinogradConv] = {}  # ways with the same tiles share the weights
         for key, plan in plans.items():
@@ -69,7 +72,7 @@ class WinogradLayers:
         seconds = _measure(runs, x, self._other if many else None)
         best = min(seconds, key=lambda key: seconds[key])
         ratio = round(seconds[DIRECT] / seconds[best], 2)
-        self.choices[name] = {"by": best, "times as quick": ratio}
+        self.choices[size[0]][name] = {"by": best, "times as quick": ratio}
         return plans.get(best)
 
 
