@@ -2,7 +2,7 @@
 
 Run: python benchmarks/int8.py --data FOLDER [--root FOLDER] [--source mnist] [NETWORK ...]
      python benchmarks/int8.py --speed [--rounds 5] [NETWORK ...]
-     python benchmarks/int8.py --table    # docs/speed.md, from the newest result
+     python benchmarks/int8.py --table    # docs/int8.md, from the newest result
 
 The classes: networks that shortly_trained.py trains on SOURCE, and two with published weights,
 whose files and images lie in FOLDER. Ranges are read off images that are not judged. The speed
@@ -42,7 +42,7 @@ from convatlas.weights.opening import open_model
 BATCH = 16
 BLOCK_SECONDS = 0.3
 PEER = "torchvision"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "speed.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "int8.md"
 BEGIN, END = "<!-- table: benchmarks/int8.py --table -->\n", "<!-- end of the int8 table -->"
 
 
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="measure the speed instead")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 16])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--table", action="store_true", help="renew the tables of docs/speed.md")
-    args = parser.parse_args()
+    parser.add_argument("--table", action="store_true", help="renew the tables of docs/int8.md")
+    args = parser.parse_intermixed_args()
     if args.table:
         write_tables()
         return
@@ -97,8 +97,7 @@ def main() -> None:
 
 def keep(row: dict[str, Any]) -> None:
     """Add a row to the result of the day, in the place of an older one of the same thing."""
-    key = [row[name] for name in ("measure", "network", "of")]
-    old = [r for r in rows_of_today("int8") if [r["measure"], r["network"], r["of"]] != key]
+    old = [other for other in rows_of_today("int8") if key_of(other) != key_of(row)]
     print(row, flush=True)
     write_record("int8", [*old, row])
 
@@ -190,7 +189,7 @@ def resnet20(data: Path) -> Case:
     split = ArraySplit(images, rows[:, 0].astype(np.int64), np.arange(len(rows)), "image")
     return Case(
         "resnet20_cifar",
-        "published, CIFAR-10",
+        "published, CIFAR-10; its training images",
         model,
         stacked(split, prepare, range(200)),
         stacked(split, prepare, range(200, len(split))),
@@ -246,25 +245,29 @@ def _eager(network: str, batch: int) -> Ready:
 
 
 def write_tables() -> None:
-    """Put what the newest result says into docs/speed.md."""
-    file = sorted(RESULTS.glob("*-int8.json"))[-1]
-    record = json.loads(file.read_text(encoding="utf-8"))
-    machine = record["machine"]
+    """Put what all results say into docs/int8.md; of one thing the latest counts."""
+    files = sorted(RESULTS.glob("*-int8.json"))
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    rows = {key_of(row): row for record in records for row in record["rows"]}
+    machine = records[-1]["machine"]
+    speeds = [_speeds(row) for row in rows.values() if row["measure"] == "speed"]
+    head = ["", "| network | batch | int8, images a second | eager | ratio |", "|---" * 5 + "|"]
     lines = [
-        f"Measured {record['date']} on {machine['cores']} cores of {machine['processor']}; "
-        f"`benchmarks/results/{file.name}`.",
+        f"Measured {records[-1]['date']} on {machine['cores']} cores of {machine['processor']}; "
+        "`benchmarks/results/*-int8.json`.",
         "",
         "| network | weights | images judged | same class | right in float32 | in int8 | error |",
         "|---" * 7 + "|",
-        *map(_classes, (row for row in record["rows"] if row["measure"] == "classes")),
-        "",
-        "| network | batch | int8, images a second | eager, images a second | ratio |",
-        "|---" * 5 + "|",
-        *map(_speeds, (row for row in record["rows"] if row["measure"] == "speed")),
+        *(_classes(row) for row in rows.values() if row["measure"] == "classes"),
+        *([*head, *speeds] if speeds else []),
     ]
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     write_text(PAGE, before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+
+
+def key_of(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["measure"], row["network"], row["of"]
 
 
 def _classes(row: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ Run: python benchmarks/parity.py [--formats onnx openvino torch] [--any-size] [N
      python benchmarks/parity.py --table    # docs/export.md, from the newest results
 
 Needs the extras onnx and openvino. Weights are fresh, norms have the statistics of random images.
-The result is a file in benchmarks/results/; of several, later ones count.
+The result is a file in benchmarks/results/; of several, later ones count. Without names, networks
+that have a result already are passed over.
 """
 
 import argparse
@@ -43,15 +44,29 @@ def main() -> None:
     end = time.monotonic() + 60 * args.minutes
     rows: list[dict[str, Any]] = []
     # the quick ones first, so that few are left where the time is short
-    for name in args.networks or sorted(variants(), key=_size):
+    done = {row["network"] for row in all_rows()}
+    left = sorted((name for name in variants() if name not in done), key=_size)
+    for name in args.networks or left:
         if time.monotonic() < end:
             rows += parity(name, args.formats, args.any_size)
+            keep(rows, args.any_size)
     failed = [f"{row['network']} {row['format']}" for row in rows if row["refused"]]
     print(f"{len(rows) - len(failed)} of {len(rows)} agree; not: {', '.join(failed) or 'none'}")
-    rows = [*measured_today({(row["network"], row["format"]) for row in rows}), *rows]
-    done = {row["network"] for row in rows}
+
+
+def keep(rows: list[dict[str, Any]], any_size: bool) -> None:
+    """Write what was measured so far, with former rows of this day."""
+    renewed = {(row["network"], row["format"]) for row in rows}
+    done = {row["network"] for row in [*all_rows(), *rows]}
     left = [name for name in variants() if name not in done]
-    print(write_record("parity", rows, any_size=args.any_size, not_reached=left))
+    rows = [*measured_today(renewed), *rows]
+    write_record("parity", rows, any_size=any_size, not_reached=left)
+
+
+def all_rows() -> list[dict[str, Any]]:
+    """Give the rows of all results, the latest last."""
+    files = sorted(RESULTS.glob("*-parity.json"))
+    return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
 
 
 def measured_today(renewed: set[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -109,10 +124,9 @@ def written(
 def write_table() -> None:
     """Put what all results say of each network and format into docs/export.md."""
     found: dict[str, dict[str, str]] = {}
-    for file in sorted(RESULTS.glob("*-parity.json")):
-        for row in json.loads(file.read_text(encoding="utf-8"))["rows"]:
-            said = row["refused"] or f"{row['relative_error']:.0e}"
-            found.setdefault(row["network"], {})[row["format"]] = said
+    for row in all_rows():
+        said = row["refused"] or f"{row['relative_error']:.0e}"
+        found.setdefault(row["network"], {})[row["format"]] = said
     head = ["network", *FORMATS]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name in filter(found.get, variants()):
