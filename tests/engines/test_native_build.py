@@ -1,5 +1,6 @@
 """Building C++ code: what is kept, and what goes wrong."""
 
+import functools
 import stat
 
 import pytest
@@ -11,13 +12,12 @@ from convatlas.engines.native_build import library, no_compiler, versions
 
 
 @pytest.fixture(autouse=True)
-def unloaded():
-    """Each test builds or loads anew."""
+def unloaded(monkeypatch):
+    """Each test builds or loads anew; other tests keep what they have."""
     if no_compiler():
         pytest.skip(no_compiler())
-    native_build._library.cache_clear()
-    yield
-    native_build._library.cache_clear()
+    anew = functools.lru_cache(native_build._library.__wrapped__)
+    monkeypatch.setattr(native_build, "_library", anew)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from installed import need
 from torch import nn
 
 import convatlas as ca
-from convatlas import native_build
 from convatlas.catalog import build
 from convatlas.engines import optimize, roster, winograd_choice
 from convatlas.engines.engine import EngineError, EngineWarning, Order
@@ -110,9 +109,6 @@ def two_engines(monkeypatch):
     pair = {name: roster.ENGINES[name] for name in ("eager", "winograd")}
     monkeypatch.setattr(roster, "ENGINES", pair)
     monkeypatch.setattr(optimize, "ENGINES", pair)
-    native_build._library.cache_clear()
-    yield
-    native_build._library.cache_clear()
 
 
 def test_without_a_compiler_it_is_left_out(two_engines, network, images, monkeypatch):

@@ -43,7 +43,7 @@ def check(layer: WinogradConv, conv, act, x, other=None) -> None:
     assert error < 1e-5
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     channels=st.integers(1, 70),
     maps=st.integers(1, 140),
@@ -70,7 +70,7 @@ def test_large_values_and_many_channels(tile):
     check(WinogradConv(conv, None, Plan(tile, 24, False)), conv, None, x)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     channels=st.integers(1, 70),
     maps=st.integers(1, 140),
