@@ -25,6 +25,7 @@ from convatlas.evaluate.modes import eval_mode
 from convatlas.memory import keep_memory as keep_memory_of_process
 
 AUTO = "auto"
+TRIALS = 3
 FAR_BEHIND = 1.5  # times the quickest: no more is measured of an engine that takes longer
 
 
@@ -219,11 +220,11 @@ def _prove(
 
 
 def _measured(proving: Proving, proven: dict[str, Proven]) -> dict[str, Timing]:
-    """Let all run once, and those again in turn that are not far behind."""
+    """Let all run shortly, and those again that are not far behind at their best."""
     runs = {name: one.prepared.run for name, one in proven.items()}
-    timings = measure(runs, proving.example, rounds=1, block_seconds=0.0)
-    limit = FAR_BEHIND * min(timing.median_ms for timing in timings.values())
-    close = {name: run for name, run in runs.items() if timings[name].median_ms <= limit}
+    timings = measure(runs, proving.example, rounds=TRIALS, block_seconds=0.0)
+    limit = FAR_BEHIND * min(timing.least_ms for timing in timings.values())
+    close = {name: run for name, run in runs.items() if timings[name].least_ms <= limit}
     return timings | (measure(close, proving.example) if len(close) > 1 else {})
 
 
