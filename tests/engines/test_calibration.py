@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.engines import calibration
+from convatlas.engines import calibration, proving
 from convatlas.engines.calibration import MOST_IMAGES, quantized
 from convatlas.engines.engine import Order
+from convatlas.engines.worker import Job, prepared
 from convatlas.export import openvino
 from convatlas.export.program import trace
 
@@ -107,3 +108,10 @@ def test_ranges_need_not_be_symmetric_where_little_is_below_0(colours, monkeypat
     model = nn.Sequential(nn.Conv2d(3, 4, 3), act, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     quantized(converted(model, colours[:1]), Order(model, colours[:1], "int8", colours))
     assert asked["preset"] is getattr(nncf.QuantizationPreset, preset)
+
+
+def test_the_speed_is_told_however_large_the_error(monkeypatch):
+    monkeypatch.setitem(proving.TOLERANCES, "int8", 1e-9)
+    found = prepared(Job("lenet5_modern", 2, "openvino", "int8"))
+    assert 1e-9 < found.facts["relative_error"] < 0.3
+    assert found.run(found.images).shape == (2, 10)

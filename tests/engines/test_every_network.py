@@ -1,4 +1,8 @@
-"""Every network on every engine that prepares in seconds: the answers are those of the network."""
+"""Every network on every engine that prepares in seconds: the answers are those of the network.
+
+By default a few networks run on torch's engines, and some families on each runtime; `make
+engines` runs them all.
+"""
 
 import pytest
 import torch
@@ -10,16 +14,22 @@ from convatlas.engines.roster import ENGINES
 from convatlas.engines.worker import settle
 from test_matrix import smallest
 
-FAST = {"lenet5", "alexnet", "resnet20_cifar", "squeezenet1_1", "unet"}
-LIGHT = {"eager", "packed"}
+TORCH = {"lenet5", "alexnet", "resnet20_cifar", "squeezenet1_1", "unet"}
+FAST = {
+    "eager": TORCH,
+    "packed": TORCH,
+    "openvino": {"lenet5", "unet", "squeezenet1_1", "cnn_gap"},
+    "onnxruntime": {"alexnet", "nin_cifar10", "resnet20_cifar", "mobilenet_v1_025"},
+}
 QUICK = [name for name, engine in ENGINES.items() if engine.quick]
+TOLERANCE = 1e-4  # of the largest logit
+
+pytestmark = pytest.mark.timeout(1800)  # converting a thousand layers
 
 
 def cases() -> list:
     return [
-        pytest.param(
-            name, engine, marks=() if name in FAST and engine in LIGHT else pytest.mark.slow
-        )
+        pytest.param(name, engine, marks=() if name in FAST.get(engine, ()) else pytest.mark.slow)
         for name in variants()
         for engine in QUICK
     ]
@@ -34,8 +44,11 @@ def test_answers_are_those_of_the_network(name, engine):
     model = build(name, num_classes=7, **options)
     settle(model, torch.randn(4, channels, side, side))
     x = torch.randn(2, channels, side, side)
-    found = ca.optimize(model, x, engine=engine)
     with torch.no_grad():
-        expected = model(x)
-    scale = expected.abs().max().item()
-    torch.testing.assert_close(found(x), expected, rtol=0, atol=1e-4 * scale)
+        exact = model.double()(x.double()).float()
+        expected = model.float()(x)
+    scale = exact.abs().max().item()
+    # with fresh weights a hundred layers make more of a rounding than torch itself is exact to
+    tolerance = max(TOLERANCE, 10 * (expected - exact).abs().max().item() / scale)
+    found = ca.optimize(model, x, engine=engine, tolerance=tolerance)
+    torch.testing.assert_close(found(x), expected, rtol=0, atol=tolerance * scale)

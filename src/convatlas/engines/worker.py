@@ -3,15 +3,18 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from convatlas.catalog import build, find, input_shape_of
-from convatlas.engines.engine import Precision
+from convatlas.engines.engine import Order, Precision
 from convatlas.engines.optimize import optimize
-from convatlas.engines.turns import Ready
+from convatlas.engines.roster import find_engine
+from convatlas.engines.turns import Ready, Run
 from convatlas.errors import UnknownNameError
+from convatlas.export.agreement import compare
 from convatlas.memory import keep_memory
 from convatlas.weights.store import load, read_stored
 
@@ -55,18 +58,29 @@ def prepared(job: Job) -> Ready:
     model, shape = opened(job.network, job.input_shape)
     draw = torch.Generator().manual_seed(SEED)
     x = torch.randn(job.batch, *shape, generator=draw)
-    images = None
-    if job.precision == "int8":  # random ones will do to tell how quick it is
-        images = torch.randn(max(CALIBRATION_IMAGES, job.batch), *shape, generator=draw)
     begun = time.perf_counter()
-    ready = optimize(model, x, job.engine, job.precision, images=images)
+    if job.precision == "int8":
+        run, error, report = _in_8_bits(job.engine, model, x)
+    else:
+        run = optimize(model, x, job.engine, job.precision)
+        error, report = run.agreement.relative_error, run.report
     facts = {
         "prepare_seconds": time.perf_counter() - begun,
-        "relative_error": ready.agreement.relative_error,
+        "relative_error": error,
         "threads": torch.get_num_threads(),
-        "report": ready.report,
+        "report": report,
     }
-    return Ready(ready, x, facts)
+    return Ready(run, x, facts)
+
+
+def _in_8_bits(engine: str, model: nn.Module, x: Tensor) -> tuple[Run, float, Any]:
+    """Calibrate with random images: they tell how quick it is, and no error is too large."""
+    count, draw = max(CALIBRATION_IMAGES, len(x)), torch.Generator().manual_seed(SEED + 1)
+    images = torch.randn(count, *x.shape[1:], generator=draw)
+    ready = find_engine(engine).prepare(Order(model, x, "int8", images))
+    with torch.inference_mode():
+        error = compare(model(x), ready.run(x), 1.0).relative_error
+    return ready.run, error, ready.report()
 
 
 def check_network(network: str) -> None:
