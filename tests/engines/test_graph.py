@@ -124,11 +124,11 @@ def test_a_norm_behind_a_convolution_is_folded(norm):
 
 
 @pytest.mark.parametrize(
-    ("size", "kind"), [(1, "FewPixels"), (16, "PackedPixels"), (100, "PackedConv")]
+    ("size", "kind"), [(1, "FewPixels"), (8, "PackedPixels"), (24, "PackedConv")]
 )
 def test_a_layer_over_pixels_is_computed_as_suits_its_size(size, kind):
-    layer = nn.Conv2d(4, 4000, 1, bias=False)
-    module, _ = check(nn.Sequential(layer, nn.SiLU()), 2, 4, size, size)
+    layer = nn.Conv2d(64, 512, 1, bias=False)
+    module, _ = check(nn.Sequential(layer, nn.SiLU()), 2, 64, size, size)
     assert operations(module) == [kind]
 
 

@@ -13,7 +13,7 @@ from convatlas.engines.engine import Order
 from convatlas.engines.graph import Factory, no_layer, rewritten
 from convatlas.engines.graph_trace import shape
 
-CACHE_BYTES = 2**23  # of what an operation reads and writes
+CACHE_BYTES = 40 * 2**20  # of what an operation reads and writes; with less, calls cost more
 _SAME = 0.05  # of the largest logit: what images do to each other's is more, rounding less
 _ROUNDS, _CLEARLY = 3, 1.25  # where one takes so many times as long, one round tells
 
