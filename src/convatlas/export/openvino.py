@@ -106,9 +106,11 @@ def piecewise_runner(model: Any, size: int) -> Callable[[Tensor], Tensor]:
     queue.set_callback(lambda request, place: place.copy_(_as_tensor(request)))
 
     def run(x: Tensor) -> Tensor:
-        out = torch.empty(len(x), *rest)
+        with torch.inference_mode(False):  # other threads, outside of it, write here
+            out = torch.empty(len(x), *rest)
+            places = out.split(size)
         with lock:
-            for part, place in zip(x.contiguous().split(size), out.split(size), strict=True):
+            for part, place in zip(x.contiguous().split(size), places, strict=True):
                 queue.start_async([part.numpy()], place, share_inputs=True)
             queue.wait_all()
         return out
