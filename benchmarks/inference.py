@@ -1,6 +1,6 @@
 """Run networks by `convatlas.optimize` and by its peers in turn, against the peak of the machine.
 
-Run: python benchmarks/inference.py [--batch 1 16] [--rounds 5] [NETWORK ...]
+Run: python benchmarks/inference.py [--batch 1 16] [--rounds 3] [NETWORK ...]
      python benchmarks/inference.py --table    # docs/speed.md and README.md, from the newest result
 
 It needs the environment of peers.py with the extras `onnx` and `openvino`. Each way of running a
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("networks", nargs="*", metavar="NETWORK", default=NETWORKS)
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 16])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="renew the tables of the docs")
     args = parser.parse_args()
     if args.table:

@@ -40,7 +40,7 @@ def sides_of(network: str, batch: int) -> list[str]:
     """Name the ways of running a network in batches of some size; the first one is ours."""
     able = ["auto float32", "auto bfloat16", "torch channels_last"]
     able += ["torchvision"] if network in TORCHVISION else []
-    able += ["timm"] if network in TIMM else []
+    able += ["timm"] if network in TIMM and network not in TORCHVISION else []
     able += ["openvino float32", "openvino", "onnxruntime"]
     return able + (["openvino float32 streams"] if batch > 1 else [])
 
