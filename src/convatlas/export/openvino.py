@@ -1,5 +1,6 @@
 """OpenVINO's intermediate representation: an .xml file and its .bin. Needs the extra `openvino`."""
 
+import functools
 import importlib
 import tempfile
 from collections.abc import Callable
@@ -59,9 +60,18 @@ def write(model: Any, places: tuple[Path, ...], text: str) -> None:
 
 def read(places: tuple[Path, ...]) -> tuple[Callable[[Tensor], Tensor], str]:
     """Open files that `write` wrote: what runs them in float32, and their text."""
-    core = import_openvino().Core()
-    model = core.read_model(*(place.read_bytes() for place in places))
+    model = core().read_model(*(place.read_bytes() for place in places))
     return runner(compiled(model)), model.get_rt_info([KEY]).astype(str)
+
+
+@functools.cache
+def core() -> Any:
+    """Give the one core of this process, for its whole life.
+
+    The stack that the plugin for processors gives to the handlers of signals goes with its core:
+    the next signal after that ended the process.
+    """
+    return import_openvino().Core()
 
 
 def compiled(model: Any, precision: str = "f32", streams: int = 1) -> Any:
@@ -79,7 +89,7 @@ def compiled(model: Any, precision: str = "f32", streams: int = 1) -> Any:
     }
     if streams > 1:
         options["NUM_STREAMS"] = streams
-    return import_openvino().Core().compile_model(model, "CPU", options)
+    return core().compile_model(model, "CPU", options)
 
 
 def runner(model: Any) -> Callable[[Tensor], Tensor]:
