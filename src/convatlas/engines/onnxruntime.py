@@ -56,6 +56,6 @@ class OnnxRuntime:
             InputError: It is not installed, or can't take the network.
         """
         model = onnx.convert(trace(order.model, tuple(order.example.shape[1:]), any_size=False))
-        session = onnx.session(model.SerializeToString())
+        session = onnx.session(model.SerializeToString(), len(order.example))
         facts = {"threads": torch.get_num_threads(), "provider": session.get_providers()[0]}
         return PreparedSession(onnx.runner(session), facts)

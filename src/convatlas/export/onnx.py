@@ -73,13 +73,20 @@ def read(places: tuple[Path, ...]) -> tuple[Callable[[Tensor], Tensor], str]:
     return runner(run), run.get_modelmeta().custom_metadata_map[KEY]
 
 
-def session(model: bytes) -> Any:
-    """Load an ONNX model into ONNX Runtime, on as many threads as torch has."""
+def session(model: bytes, batch: int | None = None) -> Any:
+    """Load an ONNX model into ONNX Runtime, on as many threads as torch has.
+
+    Args:
+        model: As it stands in a file.
+        batch: Images at a time, where that is known: shapes that do not vary are planned for.
+    """
     check_installed(PACKAGES, EXTRA, "ONNX Runtime")
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
+    if batch is not None:
+        options.add_free_dimension_override_by_name(_AXES[0], batch)
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
