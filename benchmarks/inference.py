@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from record import rows_of_today, write_record
+from record import with_rows_of_today, write_record
 from sides import prepare, sides_of
 from speed_tables import write_tables
 
@@ -47,8 +47,8 @@ def main() -> None:
             if network == "unet" and batch > 1:
                 continue  # a minute a batch, and more memory than most have
             new = measured(network, batch, args.rounds)
-            kept = [r for r in rows_of_today("inference") if _key(r) != (network, batch)]
-            path = write_record("inference", [*kept, *new], rounds=args.rounds)
+            rows = with_rows_of_today("inference", new, _key)
+            path = write_record("inference", rows, rounds=args.rounds)
     print(path)
 
 
@@ -62,7 +62,7 @@ def measured(network: str, batch: int, rounds: int) -> list[dict[str, Any]]:
     sides = sides_of(network, batch)
     tasks = [partial(prepare, side, network, batch) for side in sides]
     found = in_turn(tasks, rounds, BLOCK_SECONDS)
-    operations = 2 * batch * analyze_name(network).macs
+    operations = 2 * analyze_name(network).macs  # of an image
     rows = []
     for side, one in zip(sides, found, strict=True):
         row: dict[str, Any] = {"network": network, "batch": batch, "side": side, **one.facts}
@@ -74,7 +74,7 @@ def measured(network: str, batch: int, rounds: int) -> list[dict[str, Any]]:
                 "least": speeds[0],
                 "greatest": speeds[-1],
             }
-            row["gflops"] = operations / batch * row["images_per_second"]["median"] / 1e9
+            row["gflops"] = operations * row["images_per_second"]["median"] / 1e9
         row["gemm_gflops"] = peaks
         rows.append(row)
         _show(row)

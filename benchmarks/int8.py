@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import RESULTS, rows_of_today, write_record
+from record import RESULTS, put_table, with_rows_of_today, write_record
 from shortly_trained import COURSES, OUT, Lesson, trained
 from torch import Tensor, nn
 
@@ -36,7 +36,6 @@ from convatlas.engines.openvino import OpenVino
 from convatlas.engines.turns import Ready, in_turn
 from convatlas.engines.worker import SEED, fresh
 from convatlas.export.agreement import compare
-from convatlas.files import write_text
 from convatlas.weights.opening import open_model
 
 BATCH = 16
@@ -97,9 +96,8 @@ def main() -> None:
 
 def keep(row: dict[str, Any]) -> None:
     """Add a row to the result of the day, in the place of an older one of the same thing."""
-    old = [other for other in rows_of_today("int8") if key_of(other) != key_of(row)]
     print(row, flush=True)
-    write_record("int8", [*old, row])
+    write_record("int8", with_rows_of_today("int8", [row], key_of))
 
 
 def judge(case: Case) -> dict[str, Any]:
@@ -261,9 +259,7 @@ def write_tables() -> None:
         *(_classes(row) for row in rows.values() if row["measure"] == "classes"),
         *([*head, *speeds] if speeds else []),
     ]
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    write_text(PAGE, before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+    put_table(PAGE, BEGIN, "\n".join(lines) + "\n", END)
 
 
 def key_of(row: dict[str, Any]) -> tuple[str, str, str]:

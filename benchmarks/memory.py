@@ -13,12 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from record import write_record
+from record import put_table, write_record
 from torch import nn
 
 from convatlas import catalog
 from convatlas.analysis.report import analyze, size_text
-from convatlas.files import write_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.append(str(REPOSITORY / "tests" / "analysis"))
@@ -51,8 +50,7 @@ def main() -> None:
     print(f"{len(rows) - len(missed)} of {len(rows)} within {TARGET:.0%}")
     if not args.networks:
         print(write_record("memory", rows, batch=BATCH, target=TARGET))
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(PAGE, before + BEGIN + table(rows) + END + rest.partition(END)[2])
+        put_table(PAGE, BEGIN, table(rows), END)
     raise SystemExit(1 if missed else 0)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import RESULTS, rows_of_today, write_record
+from record import RESULTS, put_table, with_rows_of_today, write_record
 
 from convatlas.analysis.report import analyze_name
 from convatlas.catalog import input_shape_of, variants
@@ -24,10 +24,9 @@ from convatlas.engines.worker import fresh
 from convatlas.errors import UserError
 from convatlas.export.formats import FORMATS
 from convatlas.export.writing import export_network
-from convatlas.files import write_text
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "export.md"
-BEGIN, END = "<!-- table: benchmarks/parity.py --table -->\n", "<!-- end of the table -->"
+BEGIN = "<!-- table: benchmarks/parity.py --table -->\n"
 
 
 def main() -> None:
@@ -56,10 +55,9 @@ def main() -> None:
 
 def keep(rows: list[dict[str, Any]], any_size: bool) -> None:
     """Write what was measured so far, with former rows of this day."""
-    renewed = {(row["network"], row["format"]) for row in rows}
     done = {row["network"] for row in [*all_rows(), *rows]}
     left = [name for name in variants() if name not in done]
-    rows = [*measured_today(renewed), *rows]
+    rows = with_rows_of_today("parity", rows, lambda row: (row["network"], row["format"]))
     write_record("parity", rows, any_size=any_size, not_reached=left)
 
 
@@ -67,12 +65,6 @@ def all_rows() -> list[dict[str, Any]]:
     """Give the rows of all results, the latest last."""
     files = sorted(RESULTS.glob("*-parity.json"))
     return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
-
-
-def measured_today(renewed: set[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Give the rows of a former run of this day, but for those that are renewed."""
-    rows = rows_of_today("parity")
-    return [row for row in rows if (row["network"], row["format"]) not in renewed]
 
 
 def _size(name: str) -> int:
@@ -137,9 +129,7 @@ def write_table() -> None:
     left = len(variants()) - len(found)
     if left:
         lines.append(f"\n{left} networks have not been measured yet.")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    write_text(PAGE, before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+    put_table(PAGE, BEGIN, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

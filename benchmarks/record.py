@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from convatlas.files import write_text
 
+END = "<!-- end of the table -->"
 RESULTS = Path(__file__).resolve().parent / "results"
 PACKAGES = ("torch", "numpy", "pillow", "torchvision", "timm", "openvino", "onnxruntime")
 
@@ -34,6 +36,26 @@ def rows_of_today(name: str) -> list[dict[str, Any]]:
     """Give what a former run of this day kept; nothing where there was none."""
     path = RESULTS / f"{date.today()}-{machine_name()}-{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+
+
+def with_rows_of_today(
+    name: str, rows: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], Any]
+) -> list[dict[str, Any]]:
+    """Put rows behind those of this day that tell of something else.
+
+    Args:
+        name: Of the benchmark.
+        rows: What was measured now.
+        key: Of a row, what it tells of.
+    """
+    renewed = [key(row) for row in rows]
+    return [*(row for row in rows_of_today(name) if key(row) not in renewed), *rows]
+
+
+def put_table(page: Path, begin: str, text: str, end: str = END) -> None:
+    """Put text between two marks of a page, in the place of what stood there."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    write_text(page, before + begin + text + end + rest.partition(end)[2])
 
 
 def stamp() -> dict[str, Any]:

@@ -28,19 +28,14 @@ TORCHVISION = {
     **{name: name for name in ("resnext50_32x4d", "densenet121", "squeezenet1_1")},
     "efficientnet_b0": "efficientnet_b0",
 }
-TIMM = {
-    "resnet50_v1_5": "resnet50",
-    "mobilenet_v1": "mobilenetv1_100",
-    **{name: name for name in ("vgg16", "inception_v3", "resnet18", "resnext50_32x4d")},
-    **{name: name for name in ("densenet121", "efficientnet_b0")},
-}
+TIMM = {"mobilenet_v1": "mobilenetv1_100"}  # what torchvision has not
 
 
 def sides_of(network: str, batch: int) -> list[str]:
     """Name the ways of running a network in batches of some size; the first one is ours."""
     able = ["auto float32", "auto bfloat16", "torch channels_last"]
     able += ["torchvision"] if network in TORCHVISION else []
-    able += ["timm"] if network in TIMM and network not in TORCHVISION else []
+    able += ["timm"] if network in TIMM else []
     able += ["openvino float32", "openvino", "onnxruntime"]
     return able + (["openvino float32 streams"] if batch > 1 else [])
 

@@ -5,13 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS
-
-from convatlas.files import write_text
+from record import RESULTS, put_table
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- table: benchmarks/inference.py --table -->\n"
-END = "<!-- end of the table -->"
 RUNTIMES = ("openvino float32", "openvino float32 streams", "onnxruntime")
 # column, and the side whose images a second stand there
 FLOAT32 = {
@@ -36,8 +33,9 @@ def write_tables() -> None:
             cells.setdefault((row["network"], row["batch"]), {})[row["side"]] = row
     said = f"Measured {record['date']} on {_machine(record)}; `benchmarks/results/{file.name}`."
     lines = [said, "", *_float32(cells), "", *_bfloat16(cells)]
-    _put(ROOT / "docs" / "speed.md", lines)
-    _put(ROOT / "README.md", [*_short(cells), "", said])
+    put_table(ROOT / "docs" / "speed.md", BEGIN, "\n".join(lines) + "\n")
+    short = "\n".join([*_short(cells), "", said])
+    put_table(ROOT / "README.md", BEGIN, short + "\n")
 
 
 def _machine(record: dict[str, Any]) -> str:
@@ -113,9 +111,3 @@ def _shown(cell: Cell, side: str) -> str:
 def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
-
-
-def _put(page: Path, lines: list[str]) -> None:
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    write_text(page, before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])

@@ -19,14 +19,13 @@ from typing import Any
 
 import torch
 from peers import timm_network, torchvision_network
-from record import RESULTS, rows_of_today, write_record
+from record import RESULTS, put_table, with_rows_of_today, write_record
 from torch import Tensor, nn
 
 from convatlas.analysis.report import analyze_name
 from convatlas.catalog import build, input_shape_of
 from convatlas.data.loader import Batch
 from convatlas.engines.turns import Found, Ready, in_turn
-from convatlas.files import write_text
 from convatlas.layers import LocalResponseNorm
 from convatlas.recipe import SGD, Recipe
 from convatlas.train.learner import Learner, Precision
@@ -40,7 +39,7 @@ from convatlas.train.tuning import tuned
 CLASSES, RATE, MOMENTUM, DECAY = 1000, 0.01, 0.9, 1e-4
 BLOCK_SECONDS = 1.0
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "training.md"
-BEGIN, END = "<!-- table: benchmarks/training.py --table -->\n", "<!-- end of the table -->"
+BEGIN = "<!-- table: benchmarks/training.py --table -->\n"
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 # ours: theirs, whose it is, images a step
 NETWORKS = {
@@ -75,9 +74,9 @@ def main() -> None:
             row(network, precision, *found[2 * i : 2 * i + 2])
             for i, precision in enumerate(PRECISIONS)
         ]
-        kept = [old for old in rows_of_today("training") if old["network"] != network]
+        rows = with_rows_of_today("training", rows, lambda row: row["network"])
         order = list(NETWORKS)
-        rows = sorted([*kept, *rows], key=lambda row: order.index(row["network"]))
+        rows.sort(key=lambda row: order.index(row["network"]))
         path = write_record("training", rows, threads=torch.get_num_threads())
     print(path)
 
@@ -100,8 +99,7 @@ def write_table() -> None:
         speeds = " | ".join(_speed(row[side], row["batch"]) for side in ("theirs", "ours"))
         cells[begun] = cells.get(begun, "") + f" | {speeds} | **{row['ratio']:.2f}**"
     lines += [f"| {begun}{rest} |" for begun, rest in cells.items()]
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    write_text(PAGE, before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
+    put_table(PAGE, BEGIN, "\n".join(lines) + "\n")
 
 
 def _speed(side: dict[str, float], batch: int) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from record import rows_of_today, write_record
+from record import with_rows_of_today, write_record
 from torch import Tensor, nn
 from torch.nn import functional as F
 from training import NETWORKS, ours
@@ -41,9 +41,8 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", default=[], choices=list(NETWORKS))
     args = parser.parse_args()
     rows = [kept(network) for network in args.steps] if args.steps else layers(args.rounds)
-    renewed = {row["part"] for row in rows}
-    old = [row for row in rows_of_today("training-parts") if row["part"] not in renewed]
-    print(write_record("training-parts", [*old, *rows], threads=torch.get_num_threads()))
+    rows = with_rows_of_today("training-parts", rows, lambda row: row["part"])
+    print(write_record("training-parts", rows, threads=torch.get_num_threads()))
 
 
 def layers(rounds: int) -> list[dict[str, Any]]:
