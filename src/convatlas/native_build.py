@@ -19,6 +19,7 @@ from convatlas.files import cache_folder, whole_file
 COMPILERS = ("g++", "clang++", "c++")
 _TARGET = "-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"
 FLAGS = ("-std=c++17", "-O3", _TARGET, "-fPIC", "-shared")
+HEADERS = Path(__file__).parent / "native"  # that several libraries share
 _SECONDS = 120  # to build in; it takes two
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -41,9 +42,16 @@ def versions(source: Path) -> dict[str, str]:
     """Give what a library depends on: the code, and the compiler where there is one."""
     compiler = _compiler()
     version = _version(tuple(compiler)) if compiler else "none"
-    files = [source, *sorted(source.parent.glob("*.h"))]
+    files = [source, *sorted(source.parent.glob("*.h")), *sorted(HEADERS.glob("*.h"))]
     code = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     return {"code": code.hexdigest(), "compiler": version, "flags": " ".join(FLAGS)}
+
+
+@functools.cache
+def openmp() -> ctypes.c_void_p:
+    """Give what runs work on the threads that torch has begun; null: torch has no OpenMP."""
+    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return ctypes.cast(parallel, ctypes.c_void_p) if parallel else ctypes.c_void_p()
 
 
 def library(source: Path) -> ctypes.CDLL:
@@ -80,7 +88,7 @@ def _library(source: Path, compiler: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def _build(compiler: tuple[str, ...], code: Path, built: Path) -> None:
-    command = [*compiler, *FLAGS, str(code), "-o", str(built)]
+    command = [*compiler, *FLAGS, f"-I{HEADERS}", str(code), "-o", str(built)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, errors="replace", check=False

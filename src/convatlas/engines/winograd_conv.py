@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from convatlas.engines.native_arena import Arena, floats
 from convatlas.engines.native_build import library
 from convatlas.errors import InputError
+from convatlas.native_build import openmp
 
 CODE = "winograd"  # of native/
 _ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2}  # fused by the code
@@ -124,7 +125,7 @@ class WinogradConv(nn.Module):
             other = _with_channels_last(other)
             added = _maps(self._fitting(other, size))
         call = _Call(count, height, width, out_height, out_width, _maps(x), added, _maps(y))
-        if _code().winograd_run(self._layer(), call, _threads()):
+        if _code().winograd_run(self._layer(), call, openmp()):
             raise MemoryError("a convolution found no memory for its tiles")
         if self.act is None:
             return y
@@ -175,7 +176,7 @@ def _transformed(weight: Tensor, tile: int) -> Tensor:
     maps, channels, taps = weight.shape[:3]
     plain = weight.float().contiguous()
     found = floats((tile + taps - 1) ** 2 * channels * _padded(maps))
-    how = (maps, channels, tile, torch.get_num_threads(), _threads())
+    how = (maps, channels, tile, torch.get_num_threads(), openmp())
     _code().winograd_weights(plain.data_ptr(), found.data_ptr(), *how)
     return found
 
@@ -190,13 +191,6 @@ def _whole_vectors(conv: nn.Conv2d) -> Tensor:
 def _padded(maps: int) -> int:
     lanes = _code().winograd_lanes()
     return -(-maps // lanes) * lanes
-
-
-@functools.cache
-def _threads() -> c_void_p:
-    """Give what runs work on the threads that torch has begun; null: torch has no OpenMP."""
-    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-    return ctypes.cast(parallel, c_void_p) if parallel else c_void_p()
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from convatlas.native_build import BuildError, library
+from convatlas.native_build import BuildError, library, openmp
 
 TYPES = (torch.float32, torch.bfloat16)
 
@@ -40,11 +40,4 @@ def _code(name: str) -> ctypes.CDLL:
 
 def threads() -> tuple[int, ctypes.c_void_p]:
     """Give how many threads torch computes on, and what runs work on them."""
-    return torch.get_num_threads(), _parallel()
-
-
-@functools.cache
-def _parallel() -> ctypes.c_void_p:
-    """Find OpenMP in what torch has loaded; null: there is none, and no second thread."""
-    parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-    return ctypes.cast(parallel, ctypes.c_void_p) if parallel else ctypes.c_void_p()
+    return torch.get_num_threads(), openmp()

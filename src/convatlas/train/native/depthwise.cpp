@@ -8,7 +8,7 @@
 #include <cstring>
 #include <vector>
 
-#include "../../engines/native/threads.h"
+#include "threads.h"
 #include "values.h"
 
 namespace {

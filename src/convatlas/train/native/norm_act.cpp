@@ -12,7 +12,7 @@
 #include <cstring>
 #include <vector>
 
-#include "../../engines/native/threads.h"
+#include "threads.h"
 #include "activations.h"
 #include "values.h"
 
