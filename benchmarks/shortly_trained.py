@@ -98,13 +98,7 @@ def train(name: str, lesson: Lesson, course: Course, path: Path) -> None:
     model = build(name, len(task.classes), CHANNELS, **course.net)
     scale_layers(model, torch.stack([prepare(pictures.train.image(i)) for i in range(64)]))
     state = State.fresh(model, recipe)
-    checkpoints = Checkpoints(path.parent / name, keep=1)
-    kept = checkpoints.newest()
-    if kept is not None:
-        state.restore(kept)
-
-    def keep(state: State) -> None:
-        checkpoints.save(state.step, state.to_dict())
+    keep = Checkpoints(path.parent / name, keep=1).take_up(state)
 
     def tell(event: Event) -> None:
         if isinstance(event, EpochDone):

@@ -80,12 +80,7 @@ class Lab:
         """
         state = State.fresh(self.fresh(make), recipe)
         checkpoints = Checkpoints(self.folder / called, keep=1)
-        kept = checkpoints.newest()
-        if kept is not None:
-            state.restore(kept)
-
-        def keep(state: State) -> None:
-            checkpoints.save(state.step, state.to_dict())
+        keep = checkpoints.take_up(state)
 
         def tell(event: Event) -> None:
             if isinstance(event, EpochDone):

@@ -10,14 +10,18 @@ import io
 import pickle
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from convatlas.errors import FileError
 from convatlas.files import whole_file
+
+if TYPE_CHECKING:
+    from convatlas.train.state import State
 
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{16})\.pt")
@@ -79,6 +83,21 @@ class Checkpoints:
                 stacklevel=2,
             )
         return None
+
+    def take_up(self, state: "State") -> Callable[["State"], None]:
+        """Let a state go on from the newest checkpoint, if there is one; give what keeps it.
+
+        Raises:
+            FileError: convatlas, or this version of it, did not write it.
+        """
+        kept = self.newest()
+        if kept is not None:
+            state.restore(kept)
+
+        def keep(state: "State") -> None:
+            self.save(state.step, state.to_dict())
+
+        return keep
 
     def clear(self) -> None:
         """Remove every checkpoint."""
