@@ -1,5 +1,6 @@
 """From a picture to what a network takes, and back. It travels with the weights."""
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -149,10 +150,7 @@ class Preprocessing:
         if device.type == "cuda":
             pixels = pixels.pin_memory()  # so that the processor goes on meanwhile
         # a divisor that is a number would be multiplied by, which rounds otherwise
-        whole, mean, std = (
-            torch.tensor(values, dtype=torch.float32).to(device, non_blocking=True)
-            for values in ((255.0,), self.mean, self.std)
-        )
+        whole, mean, std = (_lying_on(v, device) for v in ((255.0,), self.mean, self.std))
         images = pixels.to(device, non_blocking=True).float().div_(whole).sub_(mean).div_(std)
         return images.permute(0, 3, 1, 2)
 
@@ -219,6 +217,12 @@ class Preprocessing:
             name: fitted(cls, name, value, f"preprocessing: {name}") for name, value in data.items()
         }
         return cls(**values)
+
+
+@functools.lru_cache
+def _lying_on(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Give numbers as a tensor on a device: brought there once, not with each batch."""
+    return torch.tensor(values, dtype=torch.float32).to(device)
 
 
 def _column(values: tuple[float, ...]) -> np.ndarray:
