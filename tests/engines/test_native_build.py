@@ -5,10 +5,10 @@ import stat
 
 import pytest
 
-from convatlas import native_build
 from convatlas.engines import native_build as of_engines
 from convatlas.engines.engine import EngineError
 from convatlas.engines.native_build import library, no_compiler, versions
+from convatlas.native import build as native_build
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.native_build import no_compiler
+from convatlas.native.build import no_compiler
 from convatlas.train.depthwise import Depthwise, find_depthwise
 from convatlas.train.fused import computed, find_fused
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from convatlas import native_build
 from convatlas.architectures.resnet import BasicBlock, Bottleneck
 from convatlas.catalog import build
-from convatlas.native_build import no_compiler
+from convatlas.native import build as native_build
+from convatlas.native.build import no_compiler
 from convatlas.train import native_code, norm_act
 from convatlas.train.fused import computed, find_fused
 from convatlas.train.learner import Learner

@@ -1,18 +1,18 @@
-"""The C++ code of engines, built at its first use; see `convatlas.native_build`."""
+"""The C++ code of engines, built at its first use; see `convatlas.native.build`."""
 
 import ctypes
 from pathlib import Path
 
-from convatlas import native_build
 from convatlas.engines.engine import EngineError
-from convatlas.native_build import BuildError, no_compiler
+from convatlas.native import build as native_build
+from convatlas.native.build import BuildError, no_compiler
 
 __all__ = ["library", "no_compiler", "source", "versions"]
 
 
 def source(name: str) -> Path:
     """Name the file that a library is built from."""
-    return Path(__file__).parent / "native" / f"{name}.cpp"
+    return native_build.FOLDER / f"{name}.cpp"
 
 
 def versions(name: str) -> dict[str, str]:

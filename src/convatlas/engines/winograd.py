@@ -14,8 +14,9 @@ from convatlas.engines.graph_pieces import Pieces, rewritten_in_pieces
 from convatlas.engines.native_build import library, no_compiler, versions
 from convatlas.engines.packed import Packed
 from convatlas.engines.winograd_choice import WinogradLayers
-from convatlas.engines.winograd_conv import CODE
 from convatlas.engines.winograd_join import write_in_place
+
+_CODE = "winograd"  # of convatlas.native
 
 
 class Winograd:
@@ -36,7 +37,7 @@ class Winograd:
 
     def versions(self) -> dict[str, str]:
         """Torch, the code and its compiler."""
-        return {"torch": torch.__version__, **versions(CODE)}
+        return {"torch": torch.__version__, **versions(_CODE)}
 
     def prepare(self, order: Order) -> PreparedModule:
         """Rewrite the network's graph, and give each convolution to what computes it quickest.
@@ -44,7 +45,7 @@ class Winograd:
         Raises:
             EngineError: The code can't be built, or the network has no graph.
         """
-        library(CODE)
+        library(_CODE)
         layers = WinogradLayers()
         module, facts = rewritten_in_pieces(order, layers)
         graph = module.module if isinstance(module, Pieces) else module

@@ -1,63 +1,20 @@
 """Convolutions of 3x3 by Winograd's minimal filtering, and of 1x1: see native/winograd.cpp."""
 
-import ctypes
-import functools
-from ctypes import POINTER, c_long, c_void_p
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from convatlas.engines.native_arena import Arena, floats
-from convatlas.engines.native_build import library
 from convatlas.errors import InputError
-from convatlas.native_build import openmp
+from convatlas.native.winograd import (
+    Layer,
+    Plan,
+    convolve,
+    padded_bias,
+    transform,
+    transformed_size,
+)
 
-CODE = "winograd"  # of native/
 _ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2}  # fused by the code
-
-
-class _Layer(ctypes.Structure):
-    _fields_ = (
-        ("weights", c_void_p),
-        ("bias", c_void_p),
-        *((name, c_long) for name in ("channels", "maps", "pad_top", "pad_left", "tile")),
-        *((name, c_long) for name in ("block", "together", "activation", "threads", "halves")),
-    )
-
-
-class _Maps(ctypes.Structure):
-    _fields_ = (
-        ("data", c_void_p),
-        *((name, c_long) for name in ("image", "row", "pixel")),
-    )
-
-
-class _Call(ctypes.Structure):
-    _fields_ = (
-        *((name, c_long) for name in ("images", "height", "width", "out_height", "out_width")),
-        *((name, _Maps) for name in ("input", "added", "output")),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a layer is cut up.
-
-    Attributes:
-        tile: Outputs a side of a tile, 2 or 4: F(2x2,3x3) or F(4x4,3x3) of the paper; 1 for 1x1.
-        block: Tiles that go through all steps together, at most.
-        together: All threads work on one block, which suits many maps; or each on its own.
-    """
-
-    tile: int
-    block: int
-    together: bool
-
-    def __str__(self) -> str:
-        who = "by all threads" if self.together else "a thread"
-        kind = "1x1" if self.tile == 1 else f"F({self.tile}x{self.tile},3x3)"
-        return f"{kind}, {self.block} tiles {who}"
 
 
 def takes(conv: nn.Conv2d) -> bool:
@@ -92,7 +49,7 @@ class WinogradConv(nn.Module):
         self.reach, self.stride = conv.kernel_size[0] - 1, conv.stride
         self.dtype = conv.weight.dtype
         self.weight = nn.Parameter(_transformed(conv.weight.detach(), plan.tile), False)
-        self.bias = nn.Parameter(_whole_vectors(conv), False)
+        self.bias = nn.Parameter(padded_bias(conv), False)
         self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
         self.act = None if self.fused else act
 
@@ -120,13 +77,9 @@ class WinogradConv(nn.Module):
         out_width = width + 2 * self.pad_left - self.reach
         size = (count, self.maps, out_height, out_width)
         y = self.arena.images(size, self.dtype) if out is None else self._fitting(out, size)
-        added = _NOTHING
         if other is not None:
-            other = _with_channels_last(other)
-            added = _maps(self._fitting(other, size))
-        call = _Call(count, height, width, out_height, out_width, _maps(x), added, _maps(y))
-        if _code().winograd_run(self._layer(), call, openmp()):
-            raise MemoryError("a convolution found no memory for its tiles")
+            other = self._fitting(_with_channels_last(other), size)
+        convolve(self._layer(), x, y, other)
         if self.act is None:
             return y
         return self.act(y) if out is None else out.copy_(self.act(y))
@@ -135,11 +88,11 @@ class WinogradConv(nn.Module):
         """Tell channels, maps and how it is cut up."""
         return f"{self.channels}, {self.maps}, {self.plan}"
 
-    def _layer(self) -> _Layer:
+    def _layer(self) -> Layer:
         plan = self.plan
         sizes = (self.channels, self.maps, self.pad_top, self.pad_left, plan.tile, plan.block)
         how = (plan.together, self.fused, torch.get_num_threads(), self.dtype == torch.bfloat16)
-        return _Layer(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how)
+        return Layer(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how)
 
     def _fitting(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
         near = x.stride(1) == 1 or size[1] == 1
@@ -149,14 +102,6 @@ class WinogradConv(nn.Module):
                 f"{list(x.shape)} of {x.dtype}"
             )
         return x
-
-
-_NOTHING = _Maps(None, 0, 0, 0)
-
-
-def _maps(x: Tensor) -> _Maps:
-    image, _, row, pixel = x.stride()
-    return _Maps(x.data_ptr(), image, row, pixel)
 
 
 def _with_channels_last(x: Tensor) -> Tensor:
@@ -173,30 +118,6 @@ def _padding(conv: nn.Conv2d) -> tuple[int, ...]:
 
 
 def _transformed(weight: Tensor, tile: int) -> Tensor:
-    maps, channels, taps = weight.shape[:3]
-    plain = weight.float().contiguous()
-    found = floats((tile + taps - 1) ** 2 * channels * _padded(maps))
-    how = (maps, channels, tile, torch.get_num_threads(), openmp())
-    _code().winograd_weights(plain.data_ptr(), found.data_ptr(), *how)
+    found = floats(transformed_size(weight, tile))
+    transform(weight.float(), found, tile)
     return found
-
-
-def _whole_vectors(conv: nn.Conv2d) -> Tensor:
-    bias = torch.zeros(_padded(conv.out_channels))
-    if conv.bias is not None:
-        bias[: conv.out_channels] = conv.bias.detach()
-    return bias
-
-
-def _padded(maps: int) -> int:
-    lanes = _code().winograd_lanes()
-    return -(-maps // lanes) * lanes
-
-
-@functools.cache
-def _code() -> ctypes.CDLL:
-    code = library(CODE)
-    code.winograd_weights.argtypes = (c_void_p, c_void_p, *[c_long] * 4, c_void_p)
-    code.winograd_weights.restype = None
-    code.winograd_run.argtypes = (POINTER(_Layer), POINTER(_Call), c_void_p)
-    return code

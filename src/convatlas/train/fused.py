@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from convatlas.train.depthwise import find_depthwise
 from convatlas.train.norm_act import find_pairs, find_sums
+from convatlas.train.winograd import find_winograd
 
 Computed = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a layer, and what computes it
 
 
 def find_fused(model: nn.Module) -> list[Computed]:
     """List the layers of a network that our operations compute; none without a C++ compiler."""
-    found: list[Computed] = [(one.conv, one) for one in find_depthwise(model)]
+    convolutions = [*find_depthwise(model), *find_winograd(model)]
+    found: list[Computed] = [(one.conv, one) for one in convolutions]
     for pair in find_pairs(model):
         found += [(pair.norm, pair), (pair.act, _unchanged)]
     for one in find_sums(model):

@@ -7,18 +7,15 @@ from typing import Any
 
 import torch
 
-from convatlas.native_build import BuildError, library, openmp
+from convatlas.native import build
+from convatlas.native.build import openmp
 
 TYPES = (torch.float32, torch.bfloat16)
 
 
 def can_build(name: str) -> bool:
     """Say whether the code of that name is there, or can be built."""
-    try:
-        _code(name)
-    except BuildError:
-        return False
-    return True
+    return build.can_build(_source(name))
 
 
 @functools.cache
@@ -35,7 +32,11 @@ def native_function(name: str, function: str) -> Any:
 
 @functools.cache
 def _code(name: str) -> ctypes.CDLL:
-    return library(Path(__file__).parent / "native" / f"{name}.cpp")
+    return build.library(_source(name))
+
+
+def _source(name: str) -> Path:
+    return Path(__file__).parent / "native" / f"{name}.cpp"
 
 
 def threads() -> tuple[int, ctypes.c_void_p]:

@@ -19,7 +19,7 @@ from convatlas.files import cache_folder, whole_file
 COMPILERS = ("g++", "clang++", "c++")
 _TARGET = "-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"
 FLAGS = ("-std=c++17", "-O3", _TARGET, "-fPIC", "-shared")
-HEADERS = Path(__file__).parent / "native"  # that several libraries share
+FOLDER = Path(__file__).parent  # of code and headers that several libraries share
 _SECONDS = 120  # to build in; it takes two
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -42,7 +42,7 @@ def versions(source: Path) -> dict[str, str]:
     """Give what a library depends on: the code, and the compiler where there is one."""
     compiler = _compiler()
     version = _version(tuple(compiler)) if compiler else "none"
-    files = [source, *sorted(source.parent.glob("*.h")), *sorted(HEADERS.glob("*.h"))]
+    files = [source, *sorted(source.parent.glob("*.h")), *sorted(FOLDER.glob("*.h"))]
     code = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     return {"code": code.hexdigest(), "compiler": version, "flags": " ".join(FLAGS)}
 
@@ -69,6 +69,15 @@ def library(source: Path) -> ctypes.CDLL:
     return _library(source, tuple(_compiler()))
 
 
+def can_build(source: Path) -> bool:
+    """Say whether the library of a file of C++ code is there, or can be built."""
+    try:
+        library(source)
+    except BuildError:
+        return False
+    return True
+
+
 @functools.lru_cache
 def _library(source: Path, compiler: tuple[str, ...]) -> ctypes.CDLL:
     kept = cache_folder("native") / f"{source.stem}-{_key(source, compiler)}.so"
@@ -88,7 +97,7 @@ def _library(source: Path, compiler: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def _build(compiler: tuple[str, ...], code: Path, built: Path) -> None:
-    command = [*compiler, *FLAGS, f"-I{HEADERS}", str(code), "-o", str(built)]
+    command = [*compiler, *FLAGS, f"-I{FOLDER}", str(code), "-o", str(built)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, errors="replace", check=False

@@ -25,6 +25,7 @@ constexpr int kLanes = 4, kWidest = 2, kSums = 12;
 #endif
 
 typedef float Vec __attribute__((vector_size(4 * kLanes)));
+typedef double Wide __attribute__((vector_size(8 * kLanes)));
 typedef float Loose __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
 inline Vec load(const float* from) { return *reinterpret_cast<const Loose*>(from); }

@@ -14,7 +14,7 @@
 #include <atomic>
 
 #include "threads.h"
-#include "winograd_tiles.h"
+#include "winograd_maps.h"
 
 extern "C" {
 
@@ -30,11 +30,6 @@ struct Layer {
   long halves;  // 1: maps of bfloat16, 0: of float32
 };
 
-struct Maps {  // data null: there are none
-  void* data;
-  long image, row, pixel;  // distances in values
-};
-
 struct Call {
   long images, height, width, out_height, out_width;
   Maps input, added, output;
@@ -48,9 +43,8 @@ class Convolution {
  public:
   Convolution(const Layer& layer, const Call& call, Parallel parallel)
       : layer_(layer), call_(call), parallel_(parallel),
-        wide_((call.out_width + Tile::kOut - 1) / Tile::kOut),
-        high_((call.out_height + Tile::kOut - 1) / Tile::kOut),
-        tiles_(call.images * high_ * wide_), block_(equal_blocks()),
+        grid_(call.images, call.out_height, call.out_width, Tile::kOut), tiles_(grid_.tiles),
+        block_(equal_blocks()),
         maps_(up(layer.maps, kLanes)), panels_((maps_ + kPanel - 1) / kPanel),
         in_row_(spread(layer.channels)), in_step_(spread(block_ * in_row_)),
         out_row_(spread(maps_)), out_step_(spread(block_ * out_row_)) {}
@@ -63,7 +57,7 @@ class Convolution {
         if (!memory) return failed_.store(true);
         const long first = i * block_, count = std::min(block_, tiles_ - first);
         float* out = memory + kPoints * in_step_;
-        const Value* zeros = nothing(out + kPoints * out_step_);
+        const Value* zeros = nothing<Value>(out + kPoints * out_step_, layer_.channels);
         take(first, 0, count, memory, zeros);
         for (long j = 0; j < kPoints * panels_; j++) multiply(j, count, memory, out);
         give(first, 0, count, out);
@@ -73,7 +67,7 @@ class Convolution {
     float* memory = scratch.floats(floats);
     if (!memory) return false;
     float* out = memory + kPoints * in_step_;
-    const Value* zeros = nothing(out + kPoints * out_step_);
+    const Value* zeros = nothing<Value>(out + kPoints * out_step_, layer_.channels);
     for (long first = 0; first < tiles_; first += block_) {
       const long count = std::min(block_, tiles_ - first), parts = std::min(count, kParts);
       const auto part = [&](long i) { return count * i / parts; };
@@ -100,51 +94,14 @@ class Convolution {
     return (tiles_ + blocks - 1) / blocks;
   }
 
-  // The pixel outside of the maps.
-  const Value* nothing(float* memory) const {
-    std::fill(memory, memory + layer_.channels, 0.f);
-    return reinterpret_cast<const Value*>(memory);
-  }
-
-  struct Place {
-    long image, top, left;  // of the tile's outputs
-  };
-  Place place(long tile) const {
-    const long within = tile % (high_ * wide_);
-    return {tile / (high_ * wide_), within / wide_ * M, within % wide_ * M};
-  }
-
   // B' d B of some tiles of the block, for every channel.
   void take(long first, long from, long to, float* memory, const Value* zeros) const {
-    const Maps& maps = call_.input;
-    const Value* data = static_cast<const Value*>(maps.data);
     for (long t = from; t < to; t++) {
-      const Place at = place(first + t);
-      const Value* pixel[N][N];
-      for (int i = 0; i < N; i++)
-        for (int j = 0; j < N; j++) {
-          const long y = at.top + i - layer_.pad_top, x = at.left + j - layer_.pad_left;
-          const bool inside = y >= 0 && y < call_.height && x >= 0 && x < call_.width;
-          pixel[i][j] =
-              inside ? data + at.image * maps.image + y * maps.row + x * maps.pixel : zeros;
-        }
-      for (long c = 0; c < layer_.channels; c += kLanes) {
-        const long left = layer_.channels - c;
-        Vec half[N][N];
-        for (int j = 0; j < N; j++) {
-          Vec d[N], o[N];
-          for (int i = 0; i < N; i++)
-            d[i] = left >= kLanes ? load(pixel[i][j] + c) : load_some(pixel[i][j] + c, left);
-          Tile::input(d, o);
-          for (int i = 0; i < N; i++) half[i][j] = o[i];
-        }
-        for (int i = 0; i < N; i++) {
-          Vec o[N];
-          Tile::input(half[i], o);
-          for (int j = 0; j < N; j++)
-            store(memory + (i * N + j) * in_step_ + t * in_row_ + c, o[j]);
-        }
-      }
+      Place at = grid_.place(first + t);
+      at.top -= layer_.pad_top;
+      at.left -= layer_.pad_left;
+      ::take<N, N>(call_.input, call_.height, call_.width, layer_.channels, at, zeros,
+                   memory + t * in_row_, in_step_, Tile::input);
     }
   }
 
@@ -173,7 +130,7 @@ class Convolution {
   void give(long first, long from, long to, const float* memory) const {
     const Maps &maps = call_.output, &added = call_.added;
     for (long t = from; t < to; t++) {
-      const Place at = place(first + t);
+      const Place at = grid_.place(first + t);
       const long rows = std::min<long>(M, call_.out_height - at.top);
       const long columns = std::min<long>(M, call_.out_width - at.left);
       const auto begin = [&at](const Maps& of) {
@@ -218,7 +175,8 @@ class Convolution {
   const Layer& layer_;
   const Call& call_;
   const Parallel parallel_;
-  const long wide_, high_, tiles_, block_, maps_, panels_;
+  const Grid grid_;
+  const long tiles_, block_, maps_, panels_;
   const long in_row_, in_step_, out_row_, out_step_;
   std::atomic<bool> failed_{false};
 };
@@ -229,14 +187,13 @@ extern "C" {
 
 int winograd_lanes() { return kLanes; }
 
-void winograd_weights(const float* from, float* to, long maps, long channels, long tile,
+void winograd_weights(const Filters* from, float* to, long maps, long channels, long tile,
                       long threads, Parallel parallel) {
-  constexpr long kSome = 16;  // channels
-  const long chunks = (channels + kSome - 1) / kSome, panels = (maps + kPanel - 1) / kPanel;
-  share(parallel, threads, panels * chunks, [=](long item) {
+  const long chunks = (channels + kSome - 1) / kSome, vectors = up(maps, kLanes) / kLanes;
+  const auto write = tile == 4 ? filters<Tile4> : tile == 2 ? filters<Tile2> : filters<Tile1>;
+  share(parallel, threads, vectors * chunks, [=](long item) {
     const long first = item % chunks * kSome, last = std::min(channels, first + kSome);
-    const auto write = tile == 4 ? filters<Tile4> : tile == 2 ? filters<Tile2> : filters<Tile1>;
-    write(from, to, maps, channels, item / chunks * kPanel, first, last);
+    write(*from, to, maps, channels, item / chunks * kLanes, first, last);
   });
 }
 }

@@ -1,0 +1,185 @@
+"""Calls of winograd.cpp and winograd_gradient.cpp, on tensors whose channels lie last.
+
+Lavin & Gray 2016, https://arxiv.org/abs/1509.09308. Sizes are checked by those who call.
+"""
+
+import ctypes
+import functools
+from ctypes import POINTER, c_long, c_void_p
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.native.build import FOLDER, can_build, library, openmp
+
+_SOURCE, _GRADIENT = FOLDER / "winograd.cpp", FOLDER / "winograd_gradient.cpp"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a layer is cut up.
+
+    Attributes:
+        tile: Outputs a side of a tile, 2 or 4: F(2x2,3x3) or F(4x4,3x3) of the paper; 1 for 1x1.
+        block: Tiles that go through all steps together, at most.
+        together: All threads work on one block, which suits many maps; or each on its own.
+    """
+
+    tile: int
+    block: int
+    together: bool
+
+    def __str__(self) -> str:
+        who = "by all threads" if self.together else "a thread"
+        kind = "1x1" if self.tile == 1 else f"F({self.tile}x{self.tile},3x3)"
+        return f"{kind}, {self.block} tiles {who}"
+
+
+class Maps(ctypes.Structure):
+    """Where maps lie; none where nothing is given."""
+
+    _fields_ = (
+        ("data", c_void_p),
+        *((name, c_long) for name in ("image", "row", "pixel")),
+    )
+
+    @classmethod
+    def of(cls, x: Tensor | None) -> "Maps":
+        """Give the place of maps whose channels are neighbours."""
+        if x is None:
+            return cls(None, 0, 0, 0)
+        image, _, row, pixel = x.stride()
+        return cls(x.data_ptr(), image, row, pixel)
+
+
+class _Filters(ctypes.Structure):
+    _fields_ = (
+        ("data", c_void_p),
+        *((name, c_long) for name in ("map", "channel", "row", "column")),
+    )
+
+
+class Layer(ctypes.Structure):
+    """A convolution: its weights, and how it is computed."""
+
+    _fields_ = (
+        ("weights", c_void_p),
+        ("bias", c_void_p),
+        *((name, c_long) for name in ("channels", "maps", "pad_top", "pad_left", "tile")),
+        *((name, c_long) for name in ("block", "together", "activation", "threads", "halves")),
+    )
+
+
+class _Call(ctypes.Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("images", "height", "width", "out_height", "out_width")),
+        *((name, Maps) for name in ("input", "added", "output")),
+    )
+
+
+class _GradientCall(ctypes.Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("images", "height", "width", "out_height", "out_width")),
+        *((name, c_long) for name in ("channels", "maps", "pad_top", "pad_left")),
+        *((name, c_long) for name in ("threads", "halves")),
+        *((name, Maps) for name in ("input", "given")),
+        ("weights", _Filters),
+    )
+
+
+def can_learn() -> bool:
+    """Say whether convolutions and their gradients are there, or can be built."""
+    return can_build(_SOURCE) and can_build(_GRADIENT)
+
+
+def convolve(layer: Layer, x: Tensor, y: Tensor, added: Tensor | None = None) -> None:
+    """Convolve maps (N, channels, H, W) into (N, maps, H', W'), and add others to them.
+
+    Raises:
+        MemoryError: There is none left for a block of tiles.
+    """
+    sizes = (x.shape[0], *x.shape[2:], *y.shape[2:])
+    call = _Call(*sizes, Maps.of(x), Maps.of(added), Maps.of(y))
+    if _code().winograd_run(layer, call, openmp()):
+        raise MemoryError("a convolution found no memory for its tiles")
+
+
+def padded(maps: int) -> int:
+    """Round a number of maps up to whole vectors of this processor."""
+    lanes = _code().winograd_lanes()
+    return -(-maps // lanes) * lanes
+
+
+def padded_bias(conv: nn.Conv2d) -> Tensor:
+    """Give the bias of a convolution, or zeros, in whole vectors."""
+    bias = torch.zeros(padded(conv.out_channels))
+    if conv.bias is not None:
+        bias[: conv.out_channels] = conv.bias.detach()
+    return bias
+
+
+def transformed_size(weight: Tensor, tile: int) -> int:
+    """Count the floats of transformed filters."""
+    maps, channels, taps = weight.shape[:3]
+    return (tile + taps - 1) ** 2 * channels * padded(maps)
+
+
+def transform(weight: Tensor, found: Tensor, tile: int, *, turned: bool = False) -> None:
+    """Transform filters as `convolve` takes them.
+
+    Args:
+        weight: (maps, channels, T, T), float32.
+        found: Floats, as many as `transformed_size` says.
+        tile: As in `Plan`.
+        turned: By half a turn, as gradients take them on the way back; one whose maps and channels
+            have changed places, `weight.transpose(0, 1)`, is given then.
+    """
+    map_, channel, row, column = weight.stride()
+    maps, channels, taps = weight.shape[:3]
+    first = weight.data_ptr()
+    if turned:
+        first += (taps - 1) * (row + column) * weight.element_size()
+        row, column = -row, -column
+    filters = _Filters(first, map_, channel, row, column)
+    how = (maps, channels, tile, torch.get_num_threads(), openmp())
+    _code().winograd_weights(filters, found.data_ptr(), *how)
+
+
+def filter_gradient(x: Tensor, given: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    """Give the gradient of 3x3 filters, laid out as they are.
+
+    Args:
+        x: What was convolved, (N, channels, H, W), float32 or bfloat16.
+        given: The gradient of what came out, (N, maps, H', W'), of the same type.
+        weight: The filters, (maps, channels, 3, 3), float32.
+        padding: Rows above, columns at the left.
+
+    Raises:
+        MemoryError: There is none left for a block of tiles.
+    """
+    found = torch.empty_like(weight) if len(x) else torch.zeros_like(weight)
+    sizes = (len(x), *x.shape[2:], *given.shape[2:], x.shape[1], given.shape[1], *padding)
+    how = (torch.get_num_threads(), x.dtype == torch.bfloat16)
+    filters = _Filters(found.data_ptr(), *found.stride())
+    call = _GradientCall(*sizes, *how, Maps.of(x), Maps.of(given), filters)
+    if _gradient_code().winograd_gradient(call, openmp()):
+        raise MemoryError("the gradient of a convolution found no memory for its tiles")
+    return found
+
+
+@functools.cache
+def _code() -> ctypes.CDLL:
+    code = library(_SOURCE)
+    how = [*[c_long] * 4, c_void_p]
+    code.winograd_weights.argtypes = (POINTER(_Filters), c_void_p, *how)
+    code.winograd_weights.restype = None
+    code.winograd_run.argtypes = (POINTER(Layer), POINTER(_Call), c_void_p)
+    return code
+
+
+@functools.cache
+def _gradient_code() -> ctypes.CDLL:
+    code = library(_GRADIENT)
+    code.winograd_gradient.argtypes = (POINTER(_GradientCall), c_void_p)
+    return code
