@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator, Sequence
 from torch import Tensor, nn
 
 from convatlas.train.depthwise import find_depthwise
+from convatlas.train.max_pool import find_max_pools
 from convatlas.train.norm_act import find_pairs, find_sums
+from convatlas.train.relu import find_relus
 from convatlas.train.winograd import find_winograd
 
 Computed = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a layer, and what computes it
@@ -16,6 +18,8 @@ def find_fused(model: nn.Module) -> list[Computed]:
     """List the layers of a network that our operations compute; none without a C++ compiler."""
     convolutions = [*find_depthwise(model), *find_winograd(model)]
     found: list[Computed] = [(one.conv, one) for one in convolutions]
+    found += [(one.pool, one) for one in find_max_pools(model)]
+    found += [(one.act, one) for one in find_relus(model)]  # unless a norm takes it along
     for pair in find_pairs(model):
         found += [(pair.norm, pair), (pair.act, _unchanged)]
     for one in find_sums(model):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from convatlas.native import build
 from convatlas.native.build import openmp
@@ -37,6 +38,21 @@ def _code(name: str) -> ctypes.CDLL:
 
 def _source(name: str) -> Path:
     return Path(__file__).parent / "native" / f"{name}.cpp"
+
+
+def even_rows(x: Tensor) -> Tensor:
+    """Give maps whose channels are neighbours and whose pixels are evenly apart: `stride(3)`.
+
+    A part of the channels of wider maps stays where it is.
+    """
+    _, channels, height, width = x.shape
+    pixel = x.stride(3) if width > 1 else x.stride(2) if height > 1 else channels
+    even = (height * width * pixel, 1, width * pixel, pixel)
+    sides = zip(x.shape, x.stride(), even, strict=True)
+    if pixel < channels or any(side > 1 and have != want for side, have, want in sides):
+        x = x.contiguous(memory_format=torch.channels_last)
+        even = (height * width * channels, 1, width * channels, channels)
+    return x.as_strided(x.shape, even)
 
 
 def threads() -> tuple[int, ctypes.c_void_p]:
