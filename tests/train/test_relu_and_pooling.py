@@ -115,3 +115,27 @@ def test_other_layers_stay_as_they_are():
     assert not find_max_pools(nn.MaxPool2d(2, padding=2))
     assert not find_max_pools(nn.AvgPool2d(2))
     assert find_max_pools(nn.MaxPool2d(15))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_pooling_takes_the_relu_before_it_along(kind):
+    line = nn.Sequential(nn.Sequential(nn.Identity(), nn.ReLU()), nn.MaxPool2d(3, 2, 1))
+    (pool,) = find_max_pools(line)
+    assert pool.act is line[0][1]
+    check(line, maps((2, 20, 9, 9), kind, last=True), "parts")
+
+
+def test_a_relu_that_others_see_stays_where_it_is():
+    act, pool = nn.ReLU(), nn.MaxPool2d(2)
+    normed = nn.Sequential(nn.BatchNorm2d(4), act, pool)
+    assert find_max_pools(normed)[0].act is None
+    twice = nn.ModuleList([nn.Sequential(act, pool), nn.Sequential(act, nn.Identity())])
+    assert find_max_pools(twice)[0].act is None
+    again = nn.ModuleList([nn.Sequential(act, pool), pool])
+    assert find_max_pools(again)[0].act is None
+
+    class Taps(nn.Sequential):
+        def forward(self, x):
+            return [x := layer(x) for layer in self]
+
+    assert find_max_pools(Taps(act, pool))[0].act is None

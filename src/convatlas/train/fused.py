@@ -18,8 +18,9 @@ def find_fused(model: nn.Module) -> list[Computed]:
     """List the layers of a network that our operations compute; none without a C++ compiler."""
     convolutions = [*find_depthwise(model), *find_winograd(model)]
     found: list[Computed] = [(one.conv, one) for one in convolutions]
-    found += [(one.pool, one) for one in find_max_pools(model)]
-    found += [(one.act, one) for one in find_relus(model)]  # unless a norm takes it along
+    found += [(one.act, one) for one in find_relus(model)]  # unless others take it along:
+    for one in find_max_pools(model):
+        found += [(one.pool, one)] + ([] if one.act is None else [(one.act, _unchanged)])
     for pair in find_pairs(model):
         found += [(pair.norm, pair), (pair.act, _unchanged)]
     for one in find_sums(model):

@@ -10,23 +10,34 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.utils import _pair
 
+from convatlas.train.adjacent import adjacent
 from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
+from convatlas.train.relu import Relu
 
 _MOST_PLACES = 255  # in a window, that a byte tells apart
 
 
 @dataclass(frozen=True, slots=True)
 class MaxPool:
-    """An `nn.MaxPool2d`. torch keeps eight bytes an output, and fills the gradient with zeros."""
+    """An `nn.MaxPool2d`. torch keeps eight bytes an output, and fills the gradient with zeros.
+
+    Attributes:
+        pool: The layer.
+        act: The `nn.ReLU` before it, which does nothing meanwhile: behind it there is less to do,
+            and outputs and gradients are the same.
+    """
 
     pool: Any
+    act: Any = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H', W')."""
         ours = x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4 and x.numel() > 0
         if not ours or min(self.size(x)) < 1:
-            return type(self.pool).forward(self.pool, x)
-        return _MaxPool.apply(x, self)
+            y = type(self.pool).forward(self.pool, x)
+        else:
+            y = _MaxPool.apply(x, self)
+        return y if self.act is None else Relu(self.act)(y)
 
     def size(self, x: Tensor) -> tuple[int, ...]:
         """Give H', W'."""
@@ -42,8 +53,15 @@ class MaxPool:
 
 def find_max_pools(model: nn.Module) -> list[MaxPool]:
     """List the max poolings of a network; none where there is no C++ compiler."""
-    found = [MaxPool(module) for module in model.modules() if _is_plain(module)]
-    return found if found and can_build("max_pool") else []
+    pairs = list(adjacent(model))
+    normed = {act for norm, act in pairs if isinstance(norm, nn.BatchNorm2d)}  # written with it
+    acts = {pool: act for act, pool in pairs if _is_movable(act) and act not in normed}
+    found = [MaxPool(one, acts.get(one)) for one in model.modules() if _is_plain(one)]
+    return found if found and can_build("max_pool") and can_build("relu") else []
+
+
+def _is_movable(act: nn.Module) -> bool:
+    return type(act) is nn.ReLU and not act.inplace
 
 
 def _is_plain(pool: nn.Module) -> bool:

@@ -3,7 +3,6 @@
 import ctypes
 from ctypes import c_double, c_long, c_void_p
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from convatlas.architectures.resnet import BasicBlock, Bottleneck
+from convatlas.train.adjacent import adjacent
 from convatlas.train.native_code import TYPES, can_build, native_function, threads
 
 
@@ -62,11 +62,9 @@ def find_pairs(model: nn.Module) -> list[NormAct]:
     None where there is no C++ compiler, or the norms are of another kind.
     """
     found = []
-    for module in model.modules():
-        if isinstance(module, nn.Sequential):
-            for norm, act in pairwise(module):
-                if _is_plain(norm) and type(act) in (nn.ReLU, nn.SiLU) and not act.inplace:
-                    found.append(NormAct(norm, act))
+    for norm, act in adjacent(model):
+        if _is_plain(norm) and type(act) in (nn.ReLU, nn.SiLU) and not act.inplace:
+            found.append(NormAct(norm, act))
     return found if found and can_build("norm_act") else []
 
 
