@@ -18,7 +18,7 @@ from convatlas.files import cache_folder, whole_file
 
 COMPILERS = ("g++", "clang++", "c++")
 _TARGET = "-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"
-FLAGS = ("-std=c++17", "-O3", _TARGET, "-fPIC", "-shared")
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", _TARGET, "-fPIC", "-shared")
 FOLDER = Path(__file__).parent  # of code and headers that several libraries share
 _SECONDS = 120  # to build in; it takes two
 _DIGEST_BYTES = hashlib.sha256().digest_size

@@ -4,9 +4,9 @@
 // written is whole. torch reads such rows value by value.
 
 #include <algorithm>
+#include <cstdint>
 
 #include "threads.h"
-#include "values.h"
 
 extern "C" struct ReluCall {
   long rows, channels, given_row, threads, half;  // given_row: distance of rows in values
@@ -16,6 +16,12 @@ extern "C" struct ReluCall {
 };
 
 namespace {
+
+// Whether a gradient goes through, by what came out: those of NaN do.
+inline bool passes(float y) { return !(y <= 0.0f); }
+inline bool passes(uint16_t y) {  // bfloat16, by its bits
+  return static_cast<int16_t>(y) > 0 || (y & 0x7fff) > 0x7f80;
+}
 
 template <class T>
 void run(const ReluCall& o) {
@@ -29,7 +35,7 @@ void run(const ReluCall& o) {
     for (long r = block * step; r < std::min(o.rows, (block + 1) * step); r++)
       for (long i = 0; i < c; i++) {
         const T value = given[r * o.given_row + i];
-        out[r * c + i] = get(y[r * c + i]) <= 0.0f ? T{} : value;  // lets those of NaN through
+        out[r * c + i] = passes(y[r * c + i]) ? value : T{};
       }
   });
 }
@@ -37,5 +43,5 @@ void run(const ReluCall& o) {
 }  // namespace
 
 extern "C" void relu_backward(const ReluCall* call) {
-  call->half ? run<Half>(*call) : run<float>(*call);
+  call->half ? run<uint16_t>(*call) : run<float>(*call);
 }
