@@ -49,12 +49,14 @@ def check(conv: nn.Conv2d, x: Tensor) -> None:
     width=st.integers(3, 13),
     images=st.integers(1, 3),
     padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    groups=st.sampled_from([1, 1, 2, 3]),
     bias=st.booleans(),
     last=st.booleans(),
 )
-def test_any_shape(channels, maps, height, width, images, padding, bias, last):
+def test_any_shape(channels, maps, height, width, images, padding, groups, bias, last):
     torch.manual_seed(channels + maps)
-    conv = nn.Conv2d(channels, maps, 3, padding=padding, bias=bias)
+    channels, maps = groups * channels, groups * maps
+    conv = nn.Conv2d(channels, maps, 3, padding=padding, groups=groups, bias=bias)
     x = torch.randn(images, channels, height, width)
     if last:
         x, conv = (one.to(memory_format=torch.channels_last) for one in (x, conv))
@@ -137,7 +139,7 @@ def test_bfloat16_is_that_of_torch():
     [
         {"stride": 2},
         {"dilation": 2},
-        {"groups": 2},
+        {"groups": 4},  # 16 x 16 filters each
         {"padding": "same"},
         {"padding": 3},
         {"padding": 1, "padding_mode": "circular"},

@@ -49,7 +49,7 @@ class WinogradConv(nn.Module):
         self.reach, self.stride = conv.kernel_size[0] - 1, conv.stride
         self.dtype = conv.weight.dtype
         self.weight = nn.Parameter(_transformed(conv.weight.detach(), plan.tile), False)
-        self.bias = nn.Parameter(padded_bias(conv), False)
+        self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
         self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
         self.act = None if self.fused else act
 

@@ -9,7 +9,7 @@ from ctypes import POINTER, c_long, c_void_p
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convatlas.native.build import FOLDER, can_build, library, openmp
 
@@ -111,12 +111,12 @@ def padded(maps: int) -> int:
     return -(-maps // lanes) * lanes
 
 
-def padded_bias(conv: nn.Conv2d) -> Tensor:
+def padded_bias(bias: Tensor | None, maps: int) -> Tensor:
     """Give the bias of a convolution, or zeros, in whole vectors."""
-    bias = torch.zeros(padded(conv.out_channels))
-    if conv.bias is not None:
-        bias[: conv.out_channels] = conv.bias.detach()
-    return bias
+    found = torch.zeros(padded(maps))
+    if bias is not None:
+        found[:maps] = bias.detach()
+    return found
 
 
 def transformed_size(weight: Tensor, tile: int) -> int:
@@ -146,26 +146,24 @@ def transform(weight: Tensor, found: Tensor, tile: int, *, turned: bool = False)
     _code().winograd_weights(filters, found.data_ptr(), *how)
 
 
-def filter_gradient(x: Tensor, given: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Give the gradient of 3x3 filters, laid out as they are.
+def filter_gradient(x: Tensor, given: Tensor, found: Tensor, padding: tuple[int, ...]) -> None:
+    """Write the gradient of 3x3 filters.
 
     Args:
         x: What was convolved, (N, channels, H, W), float32 or bfloat16.
         given: The gradient of what came out, (N, maps, H', W'), of the same type.
-        weight: The filters, (maps, channels, 3, 3), float32.
+        found: Where to, (maps, channels, 3, 3), float32; without images there is nothing to write.
         padding: Rows above, columns at the left.
 
     Raises:
         MemoryError: There is none left for a block of tiles.
     """
-    found = torch.empty_like(weight) if len(x) else torch.zeros_like(weight)
     sizes = (len(x), *x.shape[2:], *given.shape[2:], x.shape[1], given.shape[1], *padding)
     how = (torch.get_num_threads(), x.dtype == torch.bfloat16)
     filters = _Filters(found.data_ptr(), *found.stride())
     call = _GradientCall(*sizes, *how, Maps.of(x), Maps.of(given), filters)
     if _gradient_code().winograd_gradient(call, openmp()):
         raise MemoryError("the gradient of a convolution found no memory for its tiles")
-    return found
 
 
 @functools.cache

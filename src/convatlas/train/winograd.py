@@ -3,6 +3,7 @@
 Lavin & Gray 2016, https://arxiv.org/abs/1509.09308; see native/winograd.cpp.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from convatlas.native.winograd import (
     can_learn,
     convolve,
     filter_gradient,
-    padded,
     padded_bias,
     transform,
     transformed_size,
@@ -29,7 +29,7 @@ _LEAST_CHANNELS, _LEAST_FILTERS = 16, 1024  # with fewer, transforming the maps 
 
 @dataclass(frozen=True, slots=True)
 class Winograd:
-    """A 3x3 convolution at stride 1."""
+    """A 3x3 convolution at stride 1, perhaps in a few groups."""
 
     conv: Any
 
@@ -52,9 +52,7 @@ class Winograd:
         conv = self.conv
         if x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 4:
             return False
-        high, wide = (
-            side + 2 * pad - 2 for side, pad in zip(x.shape[2:], conv.padding, strict=True)
-        )
+        high, wide = _sides(x, conv.padding)
         whole = x.shape[1] == conv.in_channels and min(high, wide) > 0
         return whole and len(x) * -(-high // 4) * -(-wide // 4) >= _LEAST_TILES
 
@@ -69,10 +67,10 @@ def _is_plain(conv: nn.Module) -> bool:
     """Say whether it is one of 3x3 at stride 1, with maps enough."""
     if type(conv) is not nn.Conv2d or conv.weight.dtype != torch.float32:
         return False
-    how = (conv.kernel_size, conv.stride, conv.dilation, conv.groups, conv.padding_mode)
-    if how != ((3, 3), (1, 1), (1, 1), 1, "zeros") or isinstance(conv.padding, str):
+    how = (conv.kernel_size, conv.stride, conv.dilation, conv.padding_mode)
+    if how != ((3, 3), (1, 1), (1, 1), "zeros") or isinstance(conv.padding, str):
         return False
-    both = conv.in_channels, conv.out_channels
+    both = conv.in_channels // conv.groups, conv.out_channels // conv.groups
     many = min(both) >= _LEAST_CHANNELS and both[0] * both[1] >= _LEAST_FILTERS
     return many and max(conv.padding) <= 2  # so that there is padding to take back
 
@@ -81,12 +79,16 @@ class _Convolution(torch.autograd.Function):
     """Keeps its input; its filters are transformed again on the way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, _: Tensor | None, conv: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, conv: Any) -> Tensor:
         """Give the maps, channels last."""
         x = x.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(x, weight)
-        ctx.padding = conv.padding
-        return _convolved(x, weight, padded_bias(conv), conv.padding)
+        ctx.padding, ctx.groups = conv.padding, conv.groups
+        high, wide = _sides(x, conv.padding)
+        y = _maps(len(x), len(weight), high, wide)
+        for part, filters, out, added in _groups(conv.groups, x, weight, y, bias):
+            _convolve(part, filters, added, conv.padding, out)
+        return y
 
     @staticmethod
     @once_differentiable
@@ -98,30 +100,49 @@ class _Convolution(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
-            padding = tuple(2 - pad for pad in ctx.padding)
-            zeros = weight.new_zeros(padded(weight.shape[1]))
-            turned = weight.transpose(0, 1)
-            of_x = _convolved(gradient, turned, zeros, padding, turned=True)
+            of_x, padding = _maps(*x.shape), tuple(2 - pad for pad in ctx.padding)
+            for part, filters, out, _ in _groups(ctx.groups, gradient, weight, of_x, None):
+                _convolve(part, filters.transpose(0, 1), None, padding, out, turned=True)
         if ctx.needs_input_grad[1]:
-            of_weight = filter_gradient(x, gradient, weight, ctx.padding)
+            of_weight = torch.empty_like(weight) if len(x) else torch.zeros_like(weight)
+            for part, out, given, _ in _groups(ctx.groups, x, of_weight, gradient, None):
+                filter_gradient(part, given, out, ctx.padding)
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
         return of_x, of_weight, of_bias, None
 
 
-def _convolved(
-    x: Tensor, weight: Tensor, bias: Tensor, padding: tuple[int, ...], *, turned: bool = False
-) -> Tensor:
+def _groups(
+    count: int, x: Tensor, weight: Tensor, y: Tensor, bias: Tensor | None
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    """Cut maps, filters and biases into groups that have nothing to do with each other."""
+    parts = [None] * count if bias is None else bias.chunk(count)
+    yield from zip(x.chunk(count, 1), weight.chunk(count), y.chunk(count, 1), parts, strict=True)
+
+
+def _convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: tuple[int, ...],
+    y: Tensor,
+    *,
+    turned: bool = False,
+) -> None:
     """Convolve maps with filters that are transformed for it."""
     filters = torch.empty(transformed_size(weight, _PLAN.tile))
     transform(weight, filters, _PLAN.tile, turned=turned)
-    high, wide = (side + 2 * pad - 2 for side, pad in zip(x.shape[2:], padding, strict=True))
-    size = (len(x), len(weight), high, wide)
-    y = torch.empty(size, memory_format=torch.channels_last)
-    layer = Layer(
-        filters.data_ptr(), bias.data_ptr(), x.shape[1], len(weight), *padding, _PLAN.tile
-    )
+    added, maps = padded_bias(bias, len(weight)), (x.shape[1], len(weight))
+    layer = Layer(filters.data_ptr(), added.data_ptr(), *maps, *padding, _PLAN.tile)
     layer.block, layer.together = _PLAN.block, _PLAN.together
     layer.threads = torch.get_num_threads()
     convolve(layer, x, y)
-    return y
+
+
+def _maps(*size: int) -> Tensor:
+    return torch.empty(size, memory_format=torch.channels_last)
+
+
+def _sides(x: Tensor, padding: tuple[int, ...]) -> tuple[int, ...]:
+    """Give height and width of what comes out."""
+    return tuple(side + 2 * pad - 2 for side, pad in zip(x.shape[2:], padding, strict=True))
