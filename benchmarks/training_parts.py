@@ -24,12 +24,18 @@ from convatlas.engines.turns import in_turn
 from convatlas.layers import LocalResponseNorm
 from convatlas.memory import keep_memory
 from convatlas.train.depthwise import Depthwise
+from convatlas.train.max_pool import MaxPool
 from convatlas.train.norm_act import NormAct
 from convatlas.train.products import quick_products
+from convatlas.train.relu import Relu
+from convatlas.train.response_norm import ResponseNorm
+from convatlas.train.winograd import Winograd
 
 IMAGES = 16
 NORMS = ((64, 112), (128, 56), (256, 56), (512, 14))  # maps, side
 DEPTHWISE = ((64, 112, 3, 2), (512, 14, 3, 1), (240, 28, 5, 1), (672, 14, 5, 1))  # filter, stride
+CONVOLUTIONS = ((64, 56), (128, 28), (256, 14), (512, 14))  # 3x3, to as many maps
+POOLED = ((64, 112, 3, 2), (192, 56, 3, 2), (480, 14, 3, 1), (64, 224, 2, 2))
 LRN = ((96, 55), (256, 27))
 PRODUCTS = ((32, 9216, 4096), (128, 4096, 4096))  # images, inputs, outputs
 Pass = Callable[[Tensor], Tensor]
@@ -63,11 +69,29 @@ def layers(rounds: int) -> list[dict[str, Any]]:
             x = drawn(maps, side, kind)
             with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
                 rows.append(compared(name, conv, Depthwise(conv), x, rounds))
-    for maps, side in LRN:
-        pair = nn.LocalResponseNorm(5, 5e-4, k=2.0), LocalResponseNorm()
-        name = f"local response normalisation, {maps}x{side}x{side}"
-        rows.append(compared(name, *pair, drawn(maps, side, torch.float32), rounds))
+        for maps, side, size, stride in POOLED:
+            pool = nn.MaxPool2d(size, stride, size % 2)
+            name = f"max pooling {size}x{size} at stride {stride}, {word}, {maps}x{side}x{side}"
+            rows.append(compared(name, pool, MaxPool(pool), drawn(maps, side, kind), rounds))
+        for maps, side in NORMS:
+            act, joined = nn.ReLU(), drawn(2 * maps, side, kind)
+            name = f"ReLU of joined maps, {word}, {maps}x{side}x{side}"
+            pair = partial(joined_again, act), partial(joined_again, Relu(act))
+            rows.append(compared(name, *pair, joined, rounds))
+        for maps, side in LRN:
+            pair = nn.LocalResponseNorm(5, 5e-4, k=2.0), ResponseNorm(LocalResponseNorm())
+            name = f"local response normalisation, {word}, {maps}x{side}x{side}"
+            rows.append(compared(name, *pair, drawn(maps, side, kind), rounds))
+    for maps, side in CONVOLUTIONS:
+        conv = nn.Conv2d(maps, maps, 3, padding=1).to(memory_format=torch.channels_last)
+        name = f"convolution 3x3, float32, {maps}x{side}x{side}"
+        rows.append(compared(name, conv, Winograd(conv), drawn(maps, side, torch.float32), rounds))
     return rows + [product(*sizes, rounds) for sizes in PRODUCTS]
+
+
+def joined_again(act: Pass, x: Tensor) -> Tensor:
+    """Activate both halves of maps, and join them."""
+    return torch.cat([act(half) for half in x.chunk(2, dim=1)], dim=1)
 
 
 def drawn(maps: int, side: int, kind: torch.dtype) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from torch import Tensor, nn
 
 from convatlas.train.depthwise import find_depthwise
+from convatlas.train.dropout import find_dropouts
 from convatlas.train.max_pool import find_max_pools
 from convatlas.train.norm_act import find_pairs, find_sums
 from convatlas.train.relu import find_relus
@@ -16,10 +17,11 @@ Computed = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a layer, and what com
 
 
 def find_fused(model: nn.Module) -> list[Computed]:
-    """List the layers of a network that our operations compute; none without a C++ compiler."""
+    """List the layers of a network that our operations compute; most need a C++ compiler."""
     convolutions = [*find_depthwise(model), *find_winograd(model)]
     found: list[Computed] = [(one.conv, one) for one in convolutions]
     found += [(one.norm, one) for one in find_response_norms(model)]
+    found += [(one.layer, one) for one in find_dropouts(model)]
     found += [(one.act, one) for one in find_relus(model)]  # unless others take it along:
     for one in find_max_pools(model):
         found += [(one.pool, one)] + ([] if one.act is None else [(one.act, _unchanged)])
