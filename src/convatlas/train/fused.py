@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from torch import Tensor, nn
 
+from convatlas.train.dense_block import find_dense_blocks
 from convatlas.train.depthwise import find_depthwise
 from convatlas.train.dropout import find_dropouts
 from convatlas.train.max_pool import find_max_pools
@@ -27,6 +28,7 @@ def find_fused(model: nn.Module) -> list[Computed]:
         found += [(one.pool, one)] + ([] if one.act is None else [(one.act, _unchanged)])
     for pair in find_pairs(model):
         found += [(pair.norm, pair), (pair.act, _unchanged)]
+    found += [(one.block, one) for one in find_dense_blocks(model)]
     for one in find_sums(model):
         found += [(one.norm, _unchanged), (one.block, one)]
     return found

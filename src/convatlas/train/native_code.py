@@ -45,8 +45,9 @@ def even_rows(x: Tensor) -> Tensor:
 
     A part of the channels of wider maps stays where it is.
     """
-    _, channels, height, width = x.shape
-    pixel = x.stride(3) if width > 1 else x.stride(2) if height > 1 else channels
+    count, channels, height, width = x.shape
+    far = [x.stride(i) for i, side in ((3, width), (2, height), (0, count)) if side > 1]
+    pixel = far[0] if far else channels
     even = (height * width * pixel, 1, width * pixel, pixel)
     sides = zip(x.shape, x.stride(), even, strict=True)
     if pixel < channels or any(side > 1 and have != want for side, have, want in sides):

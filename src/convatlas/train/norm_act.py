@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from convatlas.architectures.resnet import BasicBlock, Bottleneck
 from convatlas.train.adjacent import adjacent
-from convatlas.train.native_code import TYPES, can_build, native_function, threads
+from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class NormAct:
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same, normalised and activated."""
         norm, act = self.norm, self.act
-        if not _is_ours(norm, x):
+        if not learns_here(norm, x):
             return type(act).forward(act, type(norm).forward(norm, x))
         return _Norm.apply(x, norm.weight, norm.bias, None, norm, isinstance(act, nn.SiLU))
 
@@ -51,7 +51,7 @@ class NormSum:
         block, norm = self.block, self.norm
         y = block.branch(x)
         x = block.shortcut(x)
-        if not _is_ours(norm, y) or x.shape != y.shape or x.dtype != y.dtype:
+        if not learns_here(norm, y) or x.shape != y.shape or x.dtype != y.dtype:
             return block.act(type(norm).forward(norm, y) + x)
         return _Norm.apply(y, norm.weight, norm.bias, x, norm, False)
 
@@ -63,7 +63,7 @@ def find_pairs(model: nn.Module) -> list[NormAct]:
     """
     found = []
     for norm, act in adjacent(model):
-        if _is_plain(norm) and type(act) in (nn.ReLU, nn.SiLU) and not act.inplace:
+        if is_plain_norm(norm) and type(act) in (nn.ReLU, nn.SiLU) and not act.inplace:
             found.append(NormAct(norm, act))
     return found if found and can_build("norm_act") else []
 
@@ -75,12 +75,12 @@ def find_sums(model: nn.Module) -> list[NormSum]:
         if type(block) in (BasicBlock, Bottleneck) and block.shortcut is not None:
             last = block.get_submodule("conv2" if type(block) is BasicBlock else "restore")
             norm = last.get_submodule("norm")
-            if _is_plain(norm):
+            if is_plain_norm(norm):
                 found.append(NormSum(block, norm))
     return found if found and can_build("norm_act") else []
 
 
-def _is_plain(norm: nn.Module) -> bool:
+def is_plain_norm(norm: nn.Module) -> bool:
     """Say whether it is torch's batch norm with all that the papers' have."""
     if type(norm) is not nn.BatchNorm2d or norm.momentum is None:
         return False
@@ -88,7 +88,7 @@ def _is_plain(norm: nn.Module) -> bool:
     return all(one is not None and one.dtype == torch.float32 for one in tensors)
 
 
-def _is_ours(norm: Any, x: Tensor) -> bool:
+def learns_here(norm: Any, x: Tensor) -> bool:
     """Say whether it learns from maps that we compute; torch refuses those of one value."""
     on_cpu = x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4
     return norm.training and on_cpu and x.numel() > x.shape[1]
@@ -102,7 +102,7 @@ class _Norm(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        _: Tensor,
         other: Tensor | None,
         norm: Any,
         silu: bool,
@@ -112,13 +112,10 @@ class _Norm(torch.autograd.Function):
         y, found = torch.empty_like(x), weight.new_empty(4, len(weight))
         if other is not None:
             other = other.contiguous(memory_format=torch.channels_last)
-        call = _call(x, silu, out=y, found=found, other=other)
-        call.weight, call.bias = weight.data_ptr(), bias.data_ptr()
-        call.running_mean = norm.running_mean.data_ptr()
-        call.running_variance = norm.running_var.data_ptr()
-        call.eps, call.momentum = norm.eps, norm.momentum
-        native_function("norm_act", "norm_act_forward")(ctypes.byref(call))
-        norm.num_batches_tracked.add_(1)
+        call = norm_call(x, out=y, found=found, other=other)
+        call.silu = silu
+        moments = torch.empty(2, len(weight), dtype=torch.float64)
+        run_forward(call, norm, moments)
         ctx.save_for_backward(x, found, *(() if other is None else (y,)))
         ctx.silu = silu
         return y
@@ -133,10 +130,9 @@ class _Norm(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         result, weight, bias = torch.empty_like(x), *found.new_empty(2, found.shape[1])
         other = torch.empty_like(x) if sums else None
-        call = _call(x, ctx.silu, out=result, found=found, other=other)
-        call.given, call.y = gradient.data_ptr(), sums[0].data_ptr() if sums else None
-        call.weight_gradient, call.bias_gradient = weight.data_ptr(), bias.data_ptr()
-        native_function("norm_act", "norm_act_backward")(ctypes.byref(call))
+        call = norm_call(x, out=result, found=found, other=other)
+        call.silu, call.y = ctx.silu, sums[0].data_ptr() if sums else None
+        run_backward(call, gradient, weight, bias)
         return result, weight, bias, other, None, None
 
 
@@ -144,21 +140,50 @@ class _Call(ctypes.Structure):
     """The `NormCall` of norm_act.cpp."""
 
     _fields_ = (
-        *((name, c_long) for name in ("rows", "channels", "threads", "half", "silu")),
+        *((name, c_long) for name in ("rows", "channels", "wide", "known", "threads")),
+        *((name, c_long) for name in ("half", "silu", "adds")),
         *((name, c_void_p) for name in ("x", "given", "y", "out", "other", "weight", "bias")),
         *((name, c_void_p) for name in ("running_mean", "running_variance", "found")),
-        *((name, c_void_p) for name in ("weight_gradient", "bias_gradient")),
+        *((name, c_void_p) for name in ("weight_gradient", "bias_gradient", "mean", "variance")),
         *((name, c_double) for name in ("eps", "momentum")),
         ("parallel", c_void_p),
     )
 
 
-def _call(x: Tensor, silu: bool, *, out: Tensor, found: Tensor, other: Tensor | None) -> Any:
+def norm_call(x: Tensor, *, out: Tensor, found: Tensor, other: Tensor | None = None) -> Any:
+    """Fill in what both directions need; `found`: (4, C) floats that the first leaves the second.
+
+    The pixels of `x` are evenly apart; see `convatlas.train.native_code.even_rows`.
+    """
     call: Any = _Call()
-    call.channels = x.shape[1]
+    call.channels, call.wide = x.shape[1], even_rows(x).stride(3)
     call.rows = x.numel() // x.shape[1]
     call.threads, call.parallel = threads()
-    call.half, call.silu = x.dtype == torch.bfloat16, silu
+    call.half = x.dtype == torch.bfloat16
     call.x, call.out, call.found = x.data_ptr(), out.data_ptr(), found.data_ptr()
     call.other = None if other is None else other.data_ptr()
     return call
+
+
+def run_forward(call: Any, norm: Any, moments: Tensor) -> None:
+    """Normalise and activate, and move the running statistics.
+
+    Args:
+        call: What, from where, to where.
+        norm: An `nn.BatchNorm2d`.
+        moments: (2, C), float64: means and variances; those of the first `call.known` are given.
+    """
+    call.weight, call.bias = norm.weight.data_ptr(), norm.bias.data_ptr()
+    call.running_mean = norm.running_mean.data_ptr()
+    call.running_variance = norm.running_var.data_ptr()
+    call.eps, call.momentum = norm.eps, norm.momentum
+    call.mean, call.variance = (one.data_ptr() for one in moments)
+    native_function("norm_act", "norm_act_forward")(ctypes.byref(call))
+    norm.num_batches_tracked.add_(1)
+
+
+def run_backward(call: Any, gradient: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """Take a gradient back, and write those of weight and bias."""
+    call.given = gradient.data_ptr()
+    call.weight_gradient, call.bias_gradient = weight.data_ptr(), bias.data_ptr()
+    native_function("norm_act", "norm_act_backward")(ctypes.byref(call))

@@ -21,6 +21,7 @@ from convatlas.native.winograd import (
     transform,
     transformed_size,
 )
+from convatlas.train.native_code import even_rows
 
 _PLAN = Plan(4, 24, together=False)
 _LEAST_TILES = 96  # with fewer, transforming the filters takes what multiplying saves
@@ -97,7 +98,7 @@ class _Convolution(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         """Give the gradients of x, the filters and the bias."""
         x, weight = ctx.saved_tensors
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        gradient = even_rows(gradient)
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             of_x, padding = _maps(*x.shape), tuple(2 - pad for pad in ctx.padding)

@@ -22,6 +22,7 @@ constexpr long kBlockValues = 1 << 15;  // of the rows of a block: 128 KiB of fl
 
 struct Rows {
   long count, channels;
+  long wide;  // distance of rows of x in values: x may be a part of the channels of wider maps
   long threads;
   Parallel parallel;
 
@@ -47,16 +48,16 @@ struct Rows {
 // Mean and variance of each channel, by those of the blocks (Chan, Golub & LeVeque 1979).
 template <class T>
 void statistics(const Rows& rows, const T* x, double* mean, double* variance) {
-  const long c = rows.channels;
+  const long c = rows.channels, wide = rows.wide;
   std::vector<float> means(rows.blocks() * c), squares(rows.blocks() * c);
   rows.each_block([&](long block, long first, long last) {
     float *sum = &means[block * c], *square = &squares[block * c];
     for (long r = first; r < last; r++)
-      for (long i = 0; i < c; i++) sum[i] += get(x[r * c + i]);
+      for (long i = 0; i < c; i++) sum[i] += get(x[r * wide + i]);
     for (long i = 0; i < c; i++) sum[i] /= static_cast<float>(last - first);
     for (long r = first; r < last; r++)
       for (long i = 0; i < c; i++) {
-        const float off = get(x[r * c + i]) - sum[i];
+        const float off = get(x[r * wide + i]) - sum[i];
         square[i] += off * off;
       }
   });
@@ -83,26 +84,26 @@ struct Channels {
 
 template <class T, class Act>
 void forward(const Rows& rows, const T* x, T* y, Channels found) {
-  const long c = rows.channels;
+  const long c = rows.channels, wide = rows.wide;
   const float *scale = found.scale, *shift = found.shift;
   rows.each_block_back([=](long first, long last) {
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++)
-        put(y[r * c + i], Act::value(get(x[r * c + i]) * scale[i] + shift[i]));
+        put(y[r * c + i], Act::value(get(x[r * wide + i]) * scale[i] + shift[i]));
   });
 }
 
 // relu(norm(x) + other)
 template <class T>
 void forward_sum(const Rows& rows, const T* x, const T* other, T* y, Channels found) {
-  const long c = rows.channels;
+  const long c = rows.channels, wide = rows.wide;
   const float *scale = found.scale, *shift = found.shift;
   rows.each_block_back([=](long first, long last) {
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++)
-        put(y[r * c + i], Relu::value(get(x[r * c + i]) * scale[i] + shift[i] + get(other[r * c + i])));
+        put(y[r * c + i], Relu::value(get(x[r * wide + i]) * scale[i] + shift[i] + get(other[r * c + i])));
   });
 }
 
@@ -138,10 +139,11 @@ Line gradients(const Rows& rows, const Sums& sums, Channels found, float* weight
   return line;
 }
 
+// With `adds`, what is in `out` counts too: rows as far apart as those of x.
 template <class T, class Act>
 void backward(const Rows& rows, const T* x, const T* given, T* out, Channels found, float* weight,
-              float* bias) {
-  const long c = rows.channels;
+              float* bias, bool adds) {
+  const long c = rows.channels, wide = rows.wide;
   const float *scale = found.scale, *shift = found.shift, *mean = found.mean;
   constexpr bool keeps = Act::kCostly && sizeof(T) == sizeof(Half);  // float32 waits for memory
   Sums sums(rows);
@@ -150,7 +152,7 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++) {
-        const float value = get(x[r * c + i]), z = value * scale[i] + shift[i];
+        const float value = get(x[r * wide + i]), z = value * scale[i] + shift[i];
         float g = get(given[r * c + i]) * Act::slope(z);
         if constexpr (keeps) {
           put(out[r * c + i], g);
@@ -162,11 +164,22 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
   });
   const Line line = gradients(rows, sums, found, weight, bias);
   const float *slope = line.slope.data(), *offset = line.offset.data();
+  if (adds)
+    return rows.each_block_back([=](long first, long last) {
+      for (long r = first; r < last; r++)
+#pragma GCC ivdep
+        for (long i = 0; i < c; i++) {
+          const float value = get(x[r * wide + i]);
+          const float g = get(given[r * c + i]) * Act::slope(value * scale[i] + shift[i]);
+          T& to = out[r * wide + i];
+          put(to, get(to) + g * scale[i] + value * slope[i] + offset[i]);
+        }
+    });
   rows.each_block_back([=](long first, long last) {
     for (long r = first; r < last; r++)
 #pragma GCC ivdep
       for (long i = 0; i < c; i++) {
-        const float value = get(x[r * c + i]);
+        const float value = get(x[r * wide + i]);
         float g;
         if constexpr (keeps)
           g = get(out[r * c + i]);
@@ -181,7 +194,7 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
 template <class T>
 void backward_sum(const Rows& rows, const T* x, const T* y, const T* given, T* out, T* other,
                   Channels found, float* weight, float* bias) {
-  const long c = rows.channels;
+  const long c = rows.channels, wide = rows.wide;
   const float *scale = found.scale, *mean = found.mean;
   Sums sums(rows);
   rows.each_block([&](long block, long first, long last) {
@@ -192,7 +205,7 @@ void backward_sum(const Rows& rows, const T* x, const T* y, const T* given, T* o
         const float g = get(given[r * c + i]) * Relu::slope(get(y[r * c + i]));
         put(other[r * c + i], g);
         sum[i] += g;
-        dot[i] += g * (get(x[r * c + i]) - mean[i]);
+        dot[i] += g * (get(x[r * wide + i]) - mean[i]);
       }
   });
   const Line line = gradients(rows, sums, found, weight, bias);
@@ -202,7 +215,7 @@ void backward_sum(const Rows& rows, const T* x, const T* y, const T* given, T* o
 #pragma GCC ivdep
       for (long i = 0; i < c; i++)
         put(out[r * c + i],
-            get(other[r * c + i]) * scale[i] + get(x[r * c + i]) * slope[i] + offset[i]);
+            get(other[r * c + i]) * scale[i] + get(x[r * wide + i]) * slope[i] + offset[i]);
   });
 }
 
@@ -211,26 +224,31 @@ void backward_sum(const Rows& rows, const T* x, const T* y, const T* given, T* o
 extern "C" {
 
 // Maps and settings of one call. `half`: bfloat16; `silu`: else ReLU. `other` is added before the
-// ReLU where it is given; backward then takes `y`, and gives the gradient of `other` there.
+// ReLU where it is given; backward then takes `y`, and gives the gradient of `other` there. The first
+// channels may be `known`: mean and variance of earlier ones of the same maps. With `adds` (and ReLU
+// alone), the gradient of x is added to what is in `out`, whose rows are as far apart as those of x.
 struct NormCall {
-  long rows, channels, threads, half, silu;
+  long rows, channels, wide, known, threads, half, silu, adds;
   const void *x, *given, *y;  // (rows, channels); `given`: the gradient of the output
   void *out, *other;
   const float *weight, *bias;
   float *running_mean, *running_variance, *found;  // found: (4, channels), see Channels
   float *weight_gradient, *bias_gradient;
+  double *mean, *variance;  // (channels), of which `known` are given
   double eps, momentum;
   Parallel parallel;
 };
 
 void norm_act_forward(const NormCall* call) {
   const long c = call->channels;
-  const Rows rows{call->rows, c, call->threads, call->parallel};
-  std::vector<double> mean(c), variance(c);
+  const Rows rows{call->rows, c, call->wide, call->threads, call->parallel};
+  const long known = call->known;
+  const Rows others{call->rows, c - known, call->wide, call->threads, call->parallel};
+  double *mean = call->mean, *variance = call->variance;
   if (call->half)
-    statistics(rows, static_cast<const Half*>(call->x), mean.data(), variance.data());
+    statistics(others, static_cast<const Half*>(call->x) + known, mean + known, variance + known);
   else
-    statistics(rows, static_cast<const float*>(call->x), mean.data(), variance.data());
+    statistics(others, static_cast<const float*>(call->x) + known, mean + known, variance + known);
   const Channels found(call->found, c);
   const double unbiased = static_cast<double>(rows.count) / static_cast<double>(rows.count - 1);
   const double old = 1 - call->momentum;
@@ -258,7 +276,7 @@ void norm_act_forward(const NormCall* call) {
 }
 
 void norm_act_backward(const NormCall* call) {
-  const Rows rows{call->rows, call->channels, call->threads, call->parallel};
+  const Rows rows{call->rows, call->channels, call->wide, call->threads, call->parallel};
   const Channels found(call->found, call->channels);
   const auto run = [&](auto kind, auto act) {
     using T = decltype(kind);
@@ -268,7 +286,7 @@ void norm_act_backward(const NormCall* call) {
     if (other)
       backward_sum<T>(rows, x, static_cast<const T*>(call->y), given, out, other, found, weight, bias);
     else
-      backward<T, decltype(act)>(rows, x, given, out, found, weight, bias);
+      backward<T, decltype(act)>(rows, x, given, out, found, weight, bias, call->adds);
   };
   call->half ? (call->silu ? run(Half{}, Silu{}) : run(Half{}, Relu{}))
              : (call->silu ? run(0.0f, Silu{}) : run(0.0f, Relu{}));
