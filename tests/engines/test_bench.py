@@ -55,8 +55,8 @@ def test_a_plan_holds_the_engines_of_a_network_and_batch_together():
 
 
 def test_rows_are_medians_and_ratios_to_the_first(lines):
-    one = Line(READY, (10.0, 5), (30.0, 7), (20.0, 6))
-    two = Line(READY, (5.0, 9), (4.0, 9), (6.0, 9))
+    one = Line(READY, (90.0, 8), (10.0, 5), (30.0, 7), (20.0, 6))  # the first does not count
+    two = Line(READY, (1.0, 9), (5.0, 9), (4.0, 9), (6.0, 9))
     lines(one, two)
     steps = []
     jobs = [Job("lenet5", 4, "eager"), Job("lenet5", 4, "openvino")]
@@ -66,14 +66,14 @@ def test_rows_are_medians_and_ratios_to_the_first(lines):
     assert [row.ratio for row in rows] == [1.0, 4.0]
     assert rows[0].peak_bytes == 6
     assert steps == [(i, 8) for i in range(1, 9)]
-    assert one.sent == [0.1] * 3
+    assert one.sent == [0.1] * 4
     assert rows[0].to_dict()["engine"] == "eager"
 
 
 def test_what_fails_is_a_row_that_says_why(lines):
     refused = Line("no operator")
     dies = Line(READY, (10.0, 5))
-    lines(refused, dies, Line(READY, (8.0, 5), (8.0, 5)))
+    lines(refused, dies, Line(READY, (9.0, 5), (8.0, 5), (8.0, 5)))
     rows = bench([Job("lenet5", 1, name) for name in ("a", "b", "c")], rounds=2)
     assert [row.refused for row in rows] == [
         "no operator",

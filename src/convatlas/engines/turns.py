@@ -63,7 +63,8 @@ def in_turn(
 ) -> list[Found]:
     """Prepare each task in a process of its own, then let them run in turn.
 
-    Every other round goes backwards, so that what else the machine does hits all alike.
+    Every other round goes backwards, so that what else the machine does hits all alike. A first
+    round does not count: those prepared first have lain idle longest, and get their memory back.
 
     Args:
         tasks: Functions that can be pickled; what they raise for a user is told in `refused`.
@@ -80,6 +81,9 @@ def in_turn(
             found.append(Found(refused=heard) if isinstance(heard, str) else Found(heard))
             step()
         able = [i for i, one in enumerate(found) if not one.refused]
+        for i in able:
+            _take_turn(lines[i], block_seconds, found[i])
+            found[i].milliseconds.clear()
         for turn in range(rounds):
             for i in able if turn % 2 == 0 else reversed(able):
                 _take_turn(lines[i], block_seconds, found[i])
