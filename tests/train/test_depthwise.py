@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from layer_pass import gradients
 from torch import nn
 
 from convatlas.native.build import no_compiler
 from convatlas.train.depthwise import Depthwise, find_depthwise
-from convatlas.train.fused import computed, find_fused
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +19,6 @@ def compiler():
 def always(monkeypatch):
     """Ours, also where oneDNN is quicker."""
     monkeypatch.setattr(Depthwise, "pays", lambda *_: True)
-
-
-def gradients(conv: nn.Conv2d, x: torch.Tensor, fused: bool) -> list[torch.Tensor]:
-    """Give the maps and both gradients."""
-    conv.zero_grad()
-    x = x.clone().requires_grad_()
-    with computed(find_fused(conv) if fused else []):
-        y = conv(x)
-    draw = torch.Generator().manual_seed(1)
-    y.backward(torch.randn(y.shape, generator=draw).to(y))
-    return [y.detach(), x.grad, conv.weight.grad.clone()]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_pass import gradients
 from torch import Tensor, nn
 
 from convatlas.native import build
@@ -19,17 +20,6 @@ from convatlas.train.winograd import Winograd, find_winograd
 def compiler():
     if no_compiler():
         pytest.skip(no_compiler())
-
-
-def gradients(conv: nn.Conv2d, x: Tensor, fused: bool) -> list[Tensor]:
-    """Give the maps and all gradients."""
-    conv.zero_grad()
-    x = x.clone().requires_grad_()
-    with computed(find_fused(conv) if fused else []):
-        y = conv(x)
-    draw = torch.Generator().manual_seed(1)
-    y.backward(torch.randn(y.shape, generator=draw).to(y))
-    return [y.detach(), x.grad, *(one.grad.clone() for one in conv.parameters())]
 
 
 def check(conv: nn.Conv2d, x: Tensor) -> None:
