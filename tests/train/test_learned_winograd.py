@@ -51,7 +51,7 @@ def test_any_shape(channels, maps, height, width, images, padding, groups, bias,
     if last:
         x, conv = (one.to(memory_format=torch.channels_last) for one in (x, conv))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "_LEAST_TILES", 1)
+        patch.setattr(winograd, "_LEAST_OUTPUTS", 1)
         check(conv, x)
 
 
@@ -99,7 +99,7 @@ def test_the_first_layer_takes_no_gradient_of_images():
 
 
 def test_no_images_give_no_gradient(monkeypatch):
-    monkeypatch.setattr(winograd, "_LEAST_TILES", 0)
+    monkeypatch.setattr(winograd, "_LEAST_OUTPUTS", 0)
     conv = nn.Conv2d(64, 64, 3, padding=1)
     y, of_x, of_weight, of_bias = gradients(conv, torch.randn(0, 64, 20, 20), fused=True)
     assert y.shape == (0, 64, 20, 20)
@@ -111,7 +111,8 @@ def test_no_images_give_no_gradient(monkeypatch):
 def test_where_it_pays():
     conv = Winograd(nn.Conv2d(64, 64, 3, padding=1))
     assert conv.pays(torch.empty(16, 64, 14, 14))
-    assert not conv.pays(torch.empty(16, 64, 7, 7))  # 64 tiles
+    assert conv.pays(torch.empty(16, 64, 8, 8))
+    assert not conv.pays(torch.empty(16, 64, 7, 7))  # 784 outputs a map
     assert not conv.pays(torch.empty(16, 64, 14, 14, dtype=torch.bfloat16))
     assert not conv.pays(torch.empty(16, 64, 14, 14, device="meta"))
 

@@ -24,7 +24,7 @@ from convatlas.native.winograd import (
 from convatlas.train.native_code import even_rows
 
 _PLAN = Plan(4, 24, together=False)
-_LEAST_TILES = 96  # with fewer, transforming the filters takes what multiplying saves
+_LEAST_OUTPUTS = 1000  # with fewer, transforming the filters takes what multiplying saves
 _LEAST_CHANNELS, _LEAST_FILTERS = 16, 1024  # with fewer, transforming the maps does
 
 
@@ -46,16 +46,16 @@ class Winograd:
 
         In milliseconds, forward, back to the maps and to the filters, for 16 images on two cores
         (Zen 4), oneDNN's and ours: 64 maps of 56x56 to 64: 17.0, 17.4, 21.7 and 8.1, 8.2, 8.7; 256
-        of 14x14 to 256: 16.1, 15.7, 17.2 and 8.2, 8.2, 10.8. 512 of 7x7 to 512, which are 64 tiles:
-        16.2, 16.2, 20.8 and 17.0, 14.3, 18.0; 16 of 32x32 to 16, 128 images: 4.0, 4.0, 3.8 and 4.5,
-        4.2, 8.2.
+        of 14x14 to 256: 16.1, 15.7, 17.2 and 8.2, 8.2, 10.8. 512 of 7x7 to 512, 784 outputs: 16.2,
+        16.2, 20.8 and 17.0, 14.3, 18.0; 16 of 32x32 to 16, 128 images: 4.0, 4.0, 3.8 and 4.5, 4.2,
+        8.2.
         """
         conv = self.conv
         if x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 4:
             return False
         high, wide = _sides(x, conv.padding)
         whole = x.shape[1] == conv.in_channels and min(high, wide) > 0
-        return whole and len(x) * -(-high // 4) * -(-wide // 4) >= _LEAST_TILES
+        return whole and len(x) * high * wide >= _LEAST_OUTPUTS
 
 
 def find_winograd(model: nn.Module) -> list[Winograd]:
