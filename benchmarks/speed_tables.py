@@ -31,6 +31,7 @@ def write_tables() -> None:
     for row in record["rows"]:
         if not row["refused"]:
             cells.setdefault((row["network"], row["batch"]), {})[row["side"]] = row
+    cells = dict(sorted(cells.items()))
     said = f"Measured {record['date']} on {_machine(record)}; `benchmarks/results/{file.name}`."
     lines = [said, "", *_float32(cells), "", *_bfloat16(cells)]
     put_table(ROOT / "docs" / "speed.md", BEGIN, "\n".join(lines) + "\n")
