@@ -130,3 +130,16 @@ def test_other_sequences_stay_as_they_are():
     assert not find_dense_blocks(nn.Sequential(nn.Sequential(), nn.ReLU()))
     frugal = build("densenet40_k12_cifar", memory_efficient=True)
     assert not find_dense_blocks(frugal)
+
+
+def test_gradients_are_let_go_after_the_way_back():
+    model = block()
+    x = torch.randn(4, model[0].composite[0].num_features, 8, 8).requires_grad_()
+    rooms = []
+    with pytest.MonkeyPatch.context() as patch:
+        room = dense_block._Room
+        patch.setattr(dense_block, "_Room", lambda *given: rooms.append(room(*given)) or rooms[0])
+        with computed(find_fused(model)):
+            loss = model(x).sum()
+        loss.backward()
+    assert rooms[0].gradient is None

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from convatlas.train.dropout import find_dropouts
 from convatlas.train.fused import computed, find_fused
@@ -73,3 +74,13 @@ def test_evaluation_and_small_tensors_take_torch():
 def test_other_layers_stay_as_they_are():
     assert not find_dropouts(nn.Dropout(0.5, inplace=True))
     assert not find_dropouts(nn.Dropout2d(0.5))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_is_computed_again_on_the_way_back_draws_the_same(reentrant):
+    layer = nn.Dropout(0.5)
+    x = torch.rand(64, 1024).requires_grad_()
+    with computed(find_fused(layer)):  # as `take_step` does
+        y = checkpoint(layer, x, use_reentrant=reentrant)
+        y.sum().backward()
+    assert torch.equal(x.grad != 0, y != 0)

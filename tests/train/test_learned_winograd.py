@@ -160,3 +160,22 @@ def test_without_a_compiler_nothing_is_found(monkeypatch):
     monkeypatch.setattr(build, "_compiler", list)
     monkeypatch.setattr("convatlas.train.winograd.can_learn", lambda: not no_compiler())
     assert not find_winograd(nn.Conv2d(64, 64, 3))
+
+
+def test_the_default_types_of_torch_do_not_matter():
+    conv, x = nn.Conv2d(64, 64, 3, padding=1), torch.randn(8, 64, 20, 20)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        found = gradients(conv, x, fused=True)
+    finally:
+        torch.set_default_dtype(before)
+    assert {one.dtype for one in found} == {torch.float32}
+    assert torch.equal(found[0], gradients(conv, x, fused=True)[0])
+
+
+def test_weights_of_another_type_take_torch():
+    conv, x = nn.Conv2d(64, 64, 3, padding=1), torch.randn(8, 64, 20, 20)
+    fused = find_fused(conv)
+    with computed(fused):
+        assert conv.double()(x.double()).dtype == torch.float64

@@ -169,3 +169,18 @@ def test_without_a_compiler_torch_computes(monkeypatch):
     assert find_pairs(network(nn.ReLU(), 3)) == []
     monkeypatch.undo()
     assert find_pairs(network(nn.ReLU(), 3))
+
+
+def test_wrong_maps_meet_the_error_of_torch():
+    model = network(nn.ReLU(), 6)
+    with computed(find_fused(model)), pytest.raises(RuntimeError):
+        model(torch.randn(2, 64, 4, 4))
+
+
+def test_a_hook_on_a_norm_sees_what_the_norm_gives():
+    model, seen = network(nn.ReLU(), 6), []
+    model[0].register_forward_hook(lambda *given: seen.append(given[2]))
+    x = torch.randn(2, 6, 4, 4)
+    with computed(find_fused(model)):
+        model(x)
+    assert seen[0].min() < 0

@@ -139,3 +139,26 @@ def test_a_relu_that_others_see_stays_where_it_is():
             return [x := layer(x) for layer in self]
 
     assert find_max_pools(Taps(act, pool))[0].act is None
+
+
+def test_who_looks_into_a_line_sees_what_torch_gives():
+    inner = nn.Sequential(nn.Identity(), nn.ReLU())
+    line, seen = nn.Sequential(inner, nn.MaxPool2d(2)), []
+    x = torch.randn(2, 4, 6, 6)
+    fused = find_fused(line)
+    for module in (inner, inner[1]):
+        hook = module.register_forward_hook(lambda *given: seen.append(given[2]))
+        with computed(fused):
+            line(x)
+        hook.remove()
+    assert all(torch.equal(one, x.relu()) for one in seen)
+    assert len(seen) == 2
+
+
+def test_layers_are_as_before_afterwards():
+    line = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
+    own = line[1].forward = lambda x: x
+    with computed(fused := find_fused(line)), computed(fused):
+        assert line(torch.ones(1, 4, 4, 4)).shape == (1, 4, 2, 2)
+    assert line[1].forward is own
+    assert "forward" not in vars(line[0])

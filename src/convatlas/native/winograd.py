@@ -113,7 +113,7 @@ def padded(maps: int) -> int:
 
 def padded_bias(bias: Tensor | None, maps: int) -> Tensor:
     """Give the bias of a convolution, or zeros, in whole vectors."""
-    found = torch.zeros(padded(maps))
+    found = torch.zeros(padded(maps), dtype=torch.float32, device="cpu")
     if bias is not None:
         found[:maps] = bias.detach()
     return found

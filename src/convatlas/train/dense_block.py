@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from convatlas.architectures.densenet import DenseLayer
+from convatlas.train.adjacent import has_hooks
 from convatlas.train.native_code import can_build
 from convatlas.train.norm_act import (
     is_plain_norm,
@@ -32,14 +33,15 @@ class DenseBlock:
     def __call__(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, in + layers * growth rate, H, W)."""
         layers = [layer.composite for layer in self.block]
-        hooked = any(one._forward_hooks or one._forward_pre_hooks for one in self.block.modules())
-        if hooked or not all(learns_here(layer[0], x) for layer in layers):
+        first, *others = (layer[0] for layer in layers)
+        ready = all(norm.training and norm.weight.dtype == torch.float32 for norm in others)
+        if not ready or not learns_here(first, x) or any(map(has_hooks, self.block.modules())):
             return type(self.block).forward(self.block, x)
         room = _Room(x, x.shape[1] + sum(_growth(layer) for layer in layers))
         y = _Enter.apply(x, room)
-        for norm, _, *others in layers:
+        for norm, _, *rest in layers:
             new = _NormAct.apply(y, norm.weight, norm.bias, norm, room)
-            for layer in others:
+            for layer in rest:
                 new = layer(new)
             y = _Append.apply(y, new, room)
         return y
@@ -79,8 +81,9 @@ class _Room:
 
     def __init__(self, x: Tensor, channels: int) -> None:
         size = (len(x), channels, *x.shape[2:])
-        self.maps = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-        self.moments = torch.empty(2, channels, dtype=torch.float64)
+        last = torch.channels_last
+        self.maps = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=last)
+        self.moments = torch.empty(2, channels, dtype=torch.float64, device=x.device)
         self.known = 0
         self.gradient: Tensor | None = None
 
@@ -89,15 +92,17 @@ class _Enter(torch.autograd.Function):
     """Copies the maps that enter."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, room: _Room) -> Tensor:  # noqa: ARG004
+    def forward(ctx: Any, x: Tensor, room: _Room) -> Tensor:
         """Give the first maps of the room."""
+        ctx.room = room
         first = room.maps[:, : x.shape[1]]
         return first.copy_(x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Give the gradient of x."""
+        ctx.room.gradient = None  # nobody else needs it, and the loss keeps the room
         return gradient, None
 
 
@@ -114,7 +119,7 @@ class _NormAct(torch.autograd.Function):
         room: _Room,
     ) -> Tensor:
         """Give them activated, in a place of their own."""
-        y = torch.empty(x.shape, dtype=x.dtype, memory_format=torch.channels_last)
+        y = torch.empty_like(x, memory_format=torch.channels_last)
         found = weight.new_empty(4, len(weight))
         call = norm_call(x, out=y, found=found)
         call.known = room.known

@@ -60,7 +60,7 @@ def _kept(count: int, p: float) -> Tensor:
     """Draw which of so many values stay."""
     fine = p * 256 != int(p * 256)
     each = 2 if fine else 8
-    words = torch.empty(-(-count // each), dtype=torch.int64).random_(-(2**63), None)
+    words = torch.empty(-(-count // each), dtype=torch.int64, device="cpu").random_(-(2**63), None)
     if fine:
         return words.view(torch.int32)[:count] >= round(p * 2**32) - 2**31
     return words.view(torch.uint8)[:count] >= int(p * 256)

@@ -2,9 +2,11 @@
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
+from convatlas.train.adjacent import Line, has_hooks
 from convatlas.train.dense_block import find_dense_blocks
 from convatlas.train.depthwise import find_depthwise
 from convatlas.train.dropout import find_dropouts
@@ -36,14 +38,27 @@ def find_fused(model: nn.Module) -> list[Computed]:
 
 @contextlib.contextmanager
 def computed(layers: Sequence[Computed]) -> Generator[None]:
-    """Let these layers be computed so inside the block."""
-    for layer, compute in layers:
-        layer.forward = compute
+    """Let these layers be computed so inside the block; those that somebody looks into, as ever."""
+    seen = {one for _, compute in layers for one in _seen(compute)}
+    before: list[tuple[nn.Module, Any]] = []
     try:
+        for layer, compute in layers:
+            if _seen(compute) or (compute is _unchanged and layer in seen):
+                continue
+            before.append((layer, vars(layer).get("forward")))
+            layer.forward = compute
         yield
     finally:
-        for layer, _ in layers:
+        for layer, forward in reversed(before):
             vars(layer).pop("forward", None)
+            if forward is not None:
+                layer.forward = forward
+
+
+def _seen(compute: Callable[[Tensor], Tensor]) -> Line:
+    """Give the modules that an operation hides, where one of them has hooks."""
+    hidden: Line = getattr(compute, "hidden", ())
+    return hidden if any(map(has_hooks, hidden)) else ()
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.utils import _pair
 
-from convatlas.train.adjacent import adjacent
+from convatlas.train.adjacent import Line, adjacent
 from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
 from convatlas.train.relu import Relu
 
@@ -25,10 +25,17 @@ class MaxPool:
         pool: The layer.
         act: The `nn.ReLU` before it, which does nothing meanwhile: behind it there is less to do,
             and outputs and gradients are the same.
+        ended: Sequences that it ends.
     """
 
     pool: Any
     act: Any = None
+    ended: Line = ()
+
+    @property
+    def hidden(self) -> Line:
+        """Modules that give something else meanwhile."""
+        return () if self.act is None else (self.act, *self.ended)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H', W')."""
@@ -54,9 +61,11 @@ class MaxPool:
 def find_max_pools(model: nn.Module) -> list[MaxPool]:
     """List the max poolings of a network; none where there is no C++ compiler."""
     pairs = list(adjacent(model))
-    normed = {act for norm, act in pairs if isinstance(norm, nn.BatchNorm2d)}  # written with it
-    acts = {pool: act for act, pool in pairs if _is_movable(act) and act not in normed}
-    found = [MaxPool(one, acts.get(one)) for one in model.modules() if _is_plain(one)]
+    normed = {act for norm, act, _ in pairs if isinstance(norm, nn.BatchNorm2d)}  # written with it
+    acts = {
+        pool: (act, ended) for act, pool, ended in pairs if _is_movable(act) and act not in normed
+    }
+    found = [MaxPool(one, *acts.get(one, ())) for one in model.modules() if _is_plain(one)]
     return found if found and can_build("max_pool") and can_build("relu") else []
 
 
@@ -86,7 +95,8 @@ class _MaxPool(torch.autograd.Function):
         """Give the maps, channels last."""
         x = x.contiguous(memory_format=torch.channels_last)
         size = (*x.shape[:2], *pool.size(x))
-        y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+        last = torch.channels_last
+        y = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=last)
         taken = torch.empty_like(y, dtype=torch.uint8)
         call = _call(x.shape, y, taken, pool)
         call.x, call.y = x.data_ptr(), y.data_ptr()
@@ -101,8 +111,8 @@ class _MaxPool(torch.autograd.Function):
         """Give the gradient of x."""
         (taken,) = ctx.saved_tensors
         gradient = even_rows(gradient)
-        last = torch.channels_last
-        result = torch.empty(ctx.shape, dtype=gradient.dtype, memory_format=last)
+        last, kind = torch.channels_last, gradient.dtype
+        result = torch.empty(ctx.shape, dtype=kind, device=gradient.device, memory_format=last)
         call = _call(ctx.shape, gradient, taken, ctx.pool)
         call.given, call.given_row = gradient.data_ptr(), gradient.stride(3)
         call.out = result.data_ptr()

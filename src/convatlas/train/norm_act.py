@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from convatlas.architectures.resnet import BasicBlock, Bottleneck
-from convatlas.train.adjacent import adjacent
+from convatlas.train.adjacent import Line, adjacent
 from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
 
 
@@ -21,10 +21,17 @@ class NormAct:
     Attributes:
         norm: An `nn.BatchNorm2d`.
         act: An `nn.ReLU` or `nn.SiLU`.
+        ended: Sequences that the norm ends.
     """
 
     norm: Any
     act: Any
+    ended: Line = ()
+
+    @property
+    def hidden(self) -> Line:
+        """Modules that give something else meanwhile."""
+        return self.norm, self.act, *self.ended
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same, normalised and activated."""
@@ -46,6 +53,11 @@ class NormSum:
     block: Any
     norm: Any
 
+    @property
+    def hidden(self) -> Line:
+        """Modules that give something else meanwhile."""
+        return (self.norm,)
+
     def __call__(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H / stride, W / stride), as the block does."""
         block, norm = self.block, self.norm
@@ -62,9 +74,9 @@ def find_pairs(model: nn.Module) -> list[NormAct]:
     None where there is no C++ compiler, or the norms are of another kind.
     """
     found = []
-    for norm, act in adjacent(model):
+    for norm, act, ended in adjacent(model):
         if is_plain_norm(norm) and type(act) in (nn.ReLU, nn.SiLU) and not act.inplace:
-            found.append(NormAct(norm, act))
+            found.append(NormAct(norm, act, ended))
     return found if found and can_build("norm_act") else []
 
 
@@ -91,7 +103,8 @@ def is_plain_norm(norm: nn.Module) -> bool:
 def learns_here(norm: Any, x: Tensor) -> bool:
     """Say whether it learns from maps that we compute; torch refuses those of one value."""
     on_cpu = x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4
-    return norm.training and on_cpu and x.numel() > x.shape[1]
+    fits = on_cpu and x.shape[1] == norm.num_features and norm.weight.dtype == torch.float32
+    return norm.training and fits and x.numel() > x.shape[1]
 
 
 class _Norm(torch.autograd.Function):
@@ -114,7 +127,7 @@ class _Norm(torch.autograd.Function):
             other = other.contiguous(memory_format=torch.channels_last)
         call = norm_call(x, out=y, found=found, other=other)
         call.silu = silu
-        moments = torch.empty(2, len(weight), dtype=torch.float64)
+        moments = torch.empty(2, len(weight), dtype=torch.float64, device=x.device)
         run_forward(call, norm, moments)
         ctx.save_for_backward(x, found, *(() if other is None else (y,)))
         ctx.silu = silu

@@ -37,7 +37,7 @@ class _Relu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         """Give the maps, channels last."""
-        y = x.contiguous(memory_format=torch.channels_last).relu()
+        y = x.relu().contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(y)
         return y
 

@@ -15,6 +15,7 @@ from convatlas.data.loader import Batch
 from convatlas.errors import UserError, first_few
 from convatlas.train.distributed import ALONE, Ranks
 from convatlas.train.events import Notice, Progress, ignore
+from convatlas.train.fused import Computed, computed
 from convatlas.train.memory import MemoryShortError, is_out_of_memory, within_memory
 from convatlas.train.optimizers import set_rate
 from convatlas.train.placement import device_of, placed
@@ -219,7 +220,8 @@ def _accumulate(
         targets, labels = (placed(t[part], device) for t in (lesson.targets, batch.labels))
         pixels = placed(batch.images[part].contiguous(memory_format=torch.channels_last), device)
         share = len(pixels) / sum(counts)
-        with _gathering(learner, last=start + size >= max(counts)):
+        # a layer that is computed again on the way back is computed as the first time
+        with _gathering(learner, last=start + size >= max(counts)), computed(_fused(learner)):
             loss, logits = learner(pixels, targets, weights)
             # torch gives each process the mean of the gradients of all
             (loss * share * processes).backward()
@@ -233,6 +235,11 @@ def _accumulate(
 def _normalises(model: nn.Module) -> bool:
     """Say whether batch norms learn, which have no variance where they see one value."""
     return any(isinstance(m, _BatchNorm) and m.training for m in model.modules())
+
+
+def _fused(learner: nn.Module) -> list[Computed]:
+    """Give the layers that are computed by operations of our own."""
+    return getattr(getattr(learner, "module", learner), "fused", [])
 
 
 def _gathering(learner: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:

@@ -23,6 +23,7 @@ from convatlas.native.winograd import (
 )
 from convatlas.train.native_code import even_rows
 
+_FLOATS: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
 _PLAN = Plan(4, 24, together=False)
 _LEAST_OUTPUTS = 1000  # with fewer, transforming the filters takes what multiplying saves
 _LEAST_CHANNELS, _LEAST_FILTERS = 16, 1024  # with fewer, transforming the maps does
@@ -51,7 +52,8 @@ class Winograd:
         8.2.
         """
         conv = self.conv
-        if x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 4:
+        kinds = {x.dtype, conv.weight.dtype}
+        if x.device.type != "cpu" or kinds != {torch.float32} or x.dim() != 4:
             return False
         high, wide = _sides(x, conv.padding)
         whole = x.shape[1] == conv.in_channels and min(high, wide) > 0
@@ -131,7 +133,7 @@ def _convolve(
     turned: bool = False,
 ) -> None:
     """Convolve maps with filters that are transformed for it."""
-    filters = torch.empty(transformed_size(weight, _PLAN.tile))
+    filters = torch.empty(transformed_size(weight, _PLAN.tile), **_FLOATS)
     transform(weight, filters, _PLAN.tile, turned=turned)
     added, maps = padded_bias(bias, len(weight)), (x.shape[1], len(weight))
     layer = Layer(filters.data_ptr(), added.data_ptr(), *maps, *padding, _PLAN.tile)
@@ -141,7 +143,7 @@ def _convolve(
 
 
 def _maps(*size: int) -> Tensor:
-    return torch.empty(size, memory_format=torch.channels_last)
+    return torch.empty(size, **_FLOATS, memory_format=torch.channels_last)
 
 
 def _sides(x: Tensor, padding: tuple[int, ...]) -> tuple[int, ...]:
