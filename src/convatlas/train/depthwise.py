@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from convatlas.train.native_code import TYPES, can_build, native_function, threads
+from convatlas.train.native_code import can_build, can_take, native_function, threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,7 @@ class Depthwise:
         conv = self.conv
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        ours = x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4
-        if not ours or not self.pays(x.dtype):
+        if not can_take(x) or not self.pays(x.dtype):
             return type(conv).forward(conv, x)
         return _Depthwise.apply(x, conv.weight, conv.stride[0], conv.padding[0])
 

@@ -11,8 +11,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.utils import _pair
 
 from convatlas.train.adjacent import Line, adjacent
-from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
-from convatlas.train.relu import Relu
+from convatlas.train.native_code import can_build, can_take, even_rows, native_function, threads
+from convatlas.train.relu import Relu, is_plain_relu
 
 _MOST_PLACES = 255  # in a window, that a byte tells apart
 
@@ -39,8 +39,7 @@ class MaxPool:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H', W')."""
-        ours = x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4 and x.numel() > 0
-        if not ours or min(self.size(x)) < 1:
+        if not can_take(x) or x.numel() == 0 or min(self.size(x)) < 1:
             y = type(self.pool).forward(self.pool, x)
         else:
             y = _MaxPool.apply(x, self)
@@ -63,14 +62,10 @@ def find_max_pools(model: nn.Module) -> list[MaxPool]:
     pairs = list(adjacent(model))
     normed = {act for norm, act, _ in pairs if isinstance(norm, nn.BatchNorm2d)}  # written with it
     acts = {
-        pool: (act, ended) for act, pool, ended in pairs if _is_movable(act) and act not in normed
+        pool: (act, ended) for act, pool, ended in pairs if is_plain_relu(act) and act not in normed
     }
     found = [MaxPool(one, *acts.get(one, ())) for one in model.modules() if _is_plain(one)]
     return found if found and can_build("max_pool") and can_build("relu") else []
-
-
-def _is_movable(act: nn.Module) -> bool:
-    return type(act) is nn.ReLU and not act.inplace
 
 
 def _is_plain(pool: nn.Module) -> bool:

@@ -40,6 +40,11 @@ def _source(name: str) -> Path:
     return Path(__file__).parent / "native" / f"{name}.cpp"
 
 
+def can_take(x: Tensor) -> bool:
+    """Say whether maps are of a kind that the code computes: (N, C, H, W) of `TYPES`."""
+    return x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4
+
+
 def even_rows(x: Tensor) -> Tensor:
     """Give maps whose channels are neighbours and whose pixels are evenly apart: `stride(3)`.
 

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from convatlas.architectures.resnet import BasicBlock, Bottleneck
 from convatlas.train.adjacent import Line, adjacent
-from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
+from convatlas.train.native_code import can_build, can_take, even_rows, native_function, threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,7 @@ def is_plain_norm(norm: nn.Module) -> bool:
 
 def learns_here(norm: Any, x: Tensor) -> bool:
     """Say whether it learns from maps that we compute; torch refuses those of one value."""
-    on_cpu = x.device.type == "cpu" and x.dtype in TYPES and x.dim() == 4
-    fits = on_cpu and x.shape[1] == norm.num_features and norm.weight.dtype == torch.float32
+    fits = can_take(x) and x.shape[1] == norm.num_features and norm.weight.dtype == torch.float32
     return norm.training and fits and x.numel() > x.shape[1]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
+from convatlas.train.native_code import can_build, can_take, even_rows, native_function, threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,20 @@ class Relu:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same."""
-        if x.device.type != "cpu" or x.dtype not in TYPES or x.dim() != 4:
+        if not can_take(x):
             return type(self.act).forward(self.act, x)
         return _Relu.apply(x)
 
 
 def find_relus(model: nn.Module) -> list[Relu]:
     """List the ReLUs of a network that write anew; none where there is no C++ compiler."""
-    found = [Relu(one) for one in model.modules() if type(one) is nn.ReLU and not one.inplace]
+    found = [Relu(one) for one in model.modules() if is_plain_relu(one)]
     return found if found and can_build("relu") else []
+
+
+def is_plain_relu(act: nn.Module) -> bool:
+    """Say whether it is torch's ReLU, writing anew."""
+    return type(act) is nn.ReLU and not act.inplace
 
 
 class _Relu(torch.autograd.Function):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from convatlas.layers import LocalResponseNorm
-from convatlas.train.native_code import TYPES, can_build, even_rows, native_function, threads
+from convatlas.train.native_code import can_build, can_take, even_rows, native_function, threads
 
 _BETA = 0.75  # of every paper
 
@@ -23,7 +23,7 @@ class ResponseNorm:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same, normalised."""
-        if x.device.type != "cpu" or x.dtype not in TYPES or x.dim() != 4:
+        if not can_take(x):
             return type(self.norm).forward(self.norm, x)
         return _Normalize.apply(x, self.norm)
 

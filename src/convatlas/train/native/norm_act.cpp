@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "threads.h"
@@ -139,7 +140,7 @@ Line gradients(const Rows& rows, const Sums& sums, Channels found, float* weight
   return line;
 }
 
-// With `adds`, what is in `out` counts too: rows as far apart as those of x.
+// Rows of `out` are as far apart as those of x; with `adds`, what is in it counts too.
 template <class T, class Act>
 void backward(const Rows& rows, const T* x, const T* given, T* out, Channels found, float* weight,
               float* bias, bool adds) {
@@ -155,8 +156,8 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
         const float value = get(x[r * wide + i]), z = value * scale[i] + shift[i];
         float g = get(given[r * c + i]) * Act::slope(z);
         if constexpr (keeps) {
-          put(out[r * c + i], g);
-          g = get(out[r * c + i]);
+          put(out[r * wide + i], g);
+          g = get(out[r * wide + i]);
         }
         sum[i] += g;
         dot[i] += g * (value - mean[i]);
@@ -164,30 +165,27 @@ void backward(const Rows& rows, const T* x, const T* given, T* out, Channels fou
   });
   const Line line = gradients(rows, sums, found, weight, bias);
   const float *slope = line.slope.data(), *offset = line.offset.data();
-  if (adds)
-    return rows.each_block_back([=](long first, long last) {
+  const auto finish = [&](auto adding) {
+    rows.each_block_back([=](long first, long last) {
       for (long r = first; r < last; r++)
 #pragma GCC ivdep
         for (long i = 0; i < c; i++) {
           const float value = get(x[r * wide + i]);
-          const float g = get(given[r * c + i]) * Act::slope(value * scale[i] + shift[i]);
           T& to = out[r * wide + i];
-          put(to, get(to) + g * scale[i] + value * slope[i] + offset[i]);
+          float g;
+          if constexpr (keeps)
+            g = get(to);
+          else
+            g = get(given[r * c + i]) * Act::slope(value * scale[i] + shift[i]);
+          const float result = g * scale[i] + value * slope[i] + offset[i];
+          if constexpr (decltype(adding)::value)
+            put(to, get(to) + result);
+          else
+            put(to, result);
         }
     });
-  rows.each_block_back([=](long first, long last) {
-    for (long r = first; r < last; r++)
-#pragma GCC ivdep
-      for (long i = 0; i < c; i++) {
-        const float value = get(x[r * wide + i]);
-        float g;
-        if constexpr (keeps)
-          g = get(out[r * c + i]);
-        else
-          g = get(given[r * c + i]) * Act::slope(value * scale[i] + shift[i]);
-        put(out[r * c + i], g * scale[i] + value * slope[i] + offset[i]);
-      }
-  });
+  };
+  adds ? finish(std::true_type{}) : finish(std::false_type{});
 }
 
 // `y`: what forward_sum gave; `other`: for the gradient of what was added, which is that of z.
