@@ -2,12 +2,25 @@
 
 #pragma once
 
+#include <type_traits>
+
 #include "vectors.h"
 
 namespace {
 
 constexpr int kMostRows = 12;
 constexpr long kPanel = kWidest * kLanes;  // columns multiplied at a time
+
+// Runs `work` for a panel of so many vectors, a number that the compiler knows.
+template <class Work>
+void by_width(long vectors, const Work& work) {
+  if (vectors == 1) return work(std::integral_constant<int, 1>{});
+  if (vectors == 2) return work(std::integral_constant<int, 2>{});
+  if constexpr (kWidest == 4) {
+    if (vectors == 3) return work(std::integral_constant<int, 3>{});
+    work(std::integral_constant<int, 4>{});
+  }
+}
 
 // The weights that will be needed next, and which vectors of a row of them to fetch meanwhile.
 struct Ahead {

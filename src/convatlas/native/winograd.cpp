@@ -118,12 +118,9 @@ class Convolution {
     const long after = item + (layer_.together ? layer_.threads : 1);
     const float* next = weights(after < kPoints * panels_ ? after : item);
     const long vectors = std::min(kPanel, maps_ - map) / kLanes, depth = layer_.channels;
-    if (vectors == 1) return multiply_panel<1>(count, a, in_row_, b, to, out_row_, depth, next);
-    if (vectors == 2) return multiply_panel<2>(count, a, in_row_, b, to, out_row_, depth, next);
-    if constexpr (kWidest == 4) {
-      if (vectors == 3) return multiply_panel<3>(count, a, in_row_, b, to, out_row_, depth, next);
-      multiply_panel<4>(count, a, in_row_, b, to, out_row_, depth, next);
-    }
+    by_width(vectors, [&](auto width) {
+      multiply_panel<decltype(width)::value>(count, a, in_row_, b, to, out_row_, depth, next);
+    });
   }
 
   // A' m A of some tiles of the block, bias, what is added, activation: into the output.

@@ -121,12 +121,7 @@ class FilterGradient {
     const float *a = memory + point * in_step_, *b = out + point * out_step_ + map;
     float* to = sum + point * call_.channels * maps_ + map;
     const long vectors = std::min(kPanel, maps_ - map) / kLanes;
-    if (vectors == 1) return add<1>(a, b, to, count, fresh);
-    if (vectors == 2) return add<2>(a, b, to, count, fresh);
-    if constexpr (kWidest == 4) {
-      if (vectors == 3) return add<3>(a, b, to, count, fresh);
-      add<4>(a, b, to, count, fresh);
-    }
+    by_width(vectors, [&](auto width) { add<decltype(width)::value>(a, b, to, count, fresh); });
   }
 
   template <int V>
