@@ -5,7 +5,7 @@ import stat
 import pytest
 import torch
 from installed import need
-from torch import nn
+from torch import Tensor, nn
 
 import convatlas as ca
 from convatlas.catalog import build
@@ -24,7 +24,7 @@ def quickest(monkeypatch):
     def let(word: str) -> None:
         def measure(runs, x, other):
             assert all(run(x).shape == runs[DIRECT](x).shape for run in runs.values())
-            return {name: 1.0 if word in name else 2.0 for name in runs}
+            return {name: 1 if word in name else 2 if name == DIRECT else 3 for name in runs}
 
         monkeypatch.setattr(winograd_choice, "_measure", measure)
 
@@ -33,8 +33,8 @@ def quickest(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("word", "layers"),  # of 3 channels the first, two have a stride of 2; 2x2 is for small maps
-    [("a thread", 4), ("by all", 4), ("F(2x2", 2)],
+    ("word", "layers"),  # products all but the linear layer; 2x2 is for small maps
+    [("a thread", 7), ("by all", 8), ("F(2x2", 2), ("product", 4)],
 )
 def test_each_way_gives_the_answers_of_the_network(word, layers, quickest, network, images):
     quickest(word)
@@ -70,6 +70,43 @@ def test_dense_blocks_are_written_where_they_lie(quickest):
     assert found.report["written_in_place"] == 15  # of 18 layers the first of each block begins
 
 
+def test_branches_are_written_side_by_side(quickest):
+    quickest("a thread")
+    torch.manual_seed(0)
+    model = nn.Sequential(Branches(), Branches()).eval()
+    images = torch.randn(2, 8, 9, 9)
+    found = ca.optimize(model, images, engine="winograd")
+    with torch.no_grad():
+        expected = model(images)
+    assert (found(images) - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert torch.equal(found(images), found(images))
+    assert found.report["written_in_place"] == 4  # of six parts; one has another reader
+
+
+class Branches(nn.Module):
+    """Two convolutions and a pooling side by side, the first of which is read once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.three = nn.Conv2d(8, 12, 1), nn.Conv2d(8, 12, 3, padding=1)
+        self.five, self.last = nn.Conv2d(12, 4, 5, padding=2), nn.Conv2d(36, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 8, H, W) -> the same shape."""
+        one = self.one(x).relu()
+        pooled = nn.functional.max_pool2d(x, 3, 1, 1)
+        joined = torch.cat([one, pooled, self.three(x), self.five(one)], 1)
+        return x + self.last(joined).relu()
+
+
+def test_sums_are_written_over_what_nobody_reads_any_more(quickest, network, images):
+    quickest("a thread")
+    found = ca.optimize(network, images, engine="winograd")
+    assert found.report["written_in_place"] == 1  # the shortcuts of two units are not layers
+    first = found(images)
+    assert torch.equal(found(images), first)
+
+
 def test_a_convolution_that_is_quicker_directly_stays_so(quickest, network, images):
     quickest(DIRECT)
     found = ca.optimize(network, images, engine="winograd")
@@ -84,8 +121,8 @@ def test_a_shape_is_measured_once(quickest, monkeypatch):
     assert isinstance(layers(conv, size, nn.ReLU(), False), WinogradConv)
     monkeypatch.setattr(winograd_choice, "_measure", None)
     assert isinstance(layers(nn.Conv2d(16, 16, 3, padding=1), size, None, False), WinogradConv)
-    assert layers(nn.Conv2d(16, 16, 5), size, None, False) is None
-    assert layers(nn.Conv2d(4, 16, 3), torch.Size((1, 4, 8, 8)), None, False) is None
+    assert layers(nn.Conv2d(16, 16, 5, groups=2), size, None, False) is None
+    assert layers(nn.Conv2d(16, 16, 1).bfloat16(), size, None, False) is None
 
 
 def test_the_ways_are_measured_in_turn():

@@ -86,14 +86,15 @@ def convatlas(debug: bool) -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: errors of the user are one line on standard error."""
-    # threads that wait in a busy loop slow small networks down tenfold where cores are shared
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal's encoding lacks is no error
             stream.reconfigure(errors="backslashreplace")
     args = sys.argv[1:] if args is None else list(args)
     debug = "--debug" in args  # allowed anywhere, also behind the verb
     args = [arg for arg in args if arg != "--debug"]
+    if args[:1] != ["bench"]:  # whose processes compute one at a time, as a program would
+        # threads that wait in a busy loop slow small networks down tenfold where cores are shared
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         # not convatlas.main(): it takes a broken pipe for a failure
         with (

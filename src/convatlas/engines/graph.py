@@ -27,9 +27,10 @@ from convatlas.engines.graph_trace import (
 )
 
 aten = torch.ops.aten
-# Of a convolution, the size of its input, the activation after it or None, and whether a tensor
-# is added before that; gives a module called with (x) or (x, other), channels last; None: oneDNN's.
-Factory = Callable[[nn.Conv2d, torch.Size, nn.Module | None, bool], nn.Module | None]
+# Of a convolution or linear layer, the size of its input, the activation after it or None, and
+# whether a tensor is added before that; gives a module called with (x) or (x, other), channels
+# last; None: oneDNN's.
+Factory = Callable[[nn.Conv2d | nn.Linear, torch.Size, nn.Module | None, bool], nn.Module | None]
 _CONV, _TRANSPOSE = aten.conv2d.default, aten.conv_transpose2d.input
 _LINEAR, _NORM, _ADD = aten.linear.default, aten.batch_norm.default, aten.add.Tensor
 _ACTS: dict[Any, Callable[..., nn.Module]] = {
@@ -46,12 +47,12 @@ _ACTS: dict[Any, Callable[..., nn.Module]] = {
 
 
 def no_layer(
-    conv: nn.Conv2d,  # noqa: ARG001
+    layer: nn.Conv2d | nn.Linear,  # noqa: ARG001
     size: torch.Size,  # noqa: ARG001
     act: nn.Module | None,  # noqa: ARG001
     residual: bool,  # noqa: ARG001
 ) -> nn.Module | None:
-    """Leave every convolution to oneDNN."""
+    """Leave every layer to oneDNN."""
     return None
 
 
@@ -110,10 +111,13 @@ class _Rewriting:
         last, act = self._activation(last)
         size = shape(given["input"])
         if node.target is _LINEAR:
-            layer: nn.Module = PackedLinear(_linear(*values, self.dtype), size, act)
+            linear = _linear(*values, self.dtype)
+            layer = self.factory(linear, size, act, False)
+            self._count(layer)
+            layer = PackedLinear(linear, size, act) if layer is None else layer
         else:
             layer = PackedTranspose(_transpose(given, *values, self.dtype), size, act)
-        self.facts["packed"] += 1
+            self._count(None)
         replace(self.module, last, layer, (given["input"],), _name(weight))
 
     def _pack_conv(self, node: fx.Node, last: fx.Node, conv: nn.Conv2d) -> None:
@@ -123,11 +127,13 @@ class _Rewriting:
             last, other = self._addition(last)
         last, act = self._activation(last, relu_only=other is not None)
         layer = self.factory(conv, size, act, other is not None)
-        self.facts["by_factory"] += layer is not None
-        self.facts["packed"] += layer is None
+        self._count(layer)
         layer = packed_conv(conv, size, act, other is not None) if layer is None else layer
         given = (x,) if other is None else (x, other)
         replace(self.module, last, layer, given, _name(node.args[1]))
+
+    def _count(self, made: nn.Module | None) -> None:
+        self.facts["packed" if made is None else "by_factory"] += 1
 
     def _folded(
         self, node: fx.Node, weight: Tensor, bias: Tensor | None

@@ -10,13 +10,14 @@ from torch import fx
 
 from convatlas.engines.eager import PreparedModule, dtype_of
 from convatlas.engines.engine import Order, Precision
+from convatlas.engines.graph_in_place import write_in_place
 from convatlas.engines.graph_pieces import Pieces, rewritten_in_pieces
 from convatlas.engines.native_build import library, no_compiler, versions
 from convatlas.engines.packed import Packed
 from convatlas.engines.winograd_choice import WinogradLayers
-from convatlas.engines.winograd_join import write_in_place
+from convatlas.train.response_norm import find_response_norms
 
-_CODE = "winograd"  # of convatlas.native
+_CODES = ("winograd", "product")  # of convatlas.native
 
 
 class Winograd:
@@ -37,7 +38,9 @@ class Winograd:
 
     def versions(self) -> dict[str, str]:
         """Torch, the code and its compiler."""
-        return {"torch": torch.__version__, **versions(_CODE)}
+        codes = {code: versions(code) for code in _CODES}
+        kept = {f"{code} {key}": one for code in codes for key, one in codes[code].items()}
+        return {"torch": torch.__version__, **kept}
 
     def prepare(self, order: Order) -> PreparedModule:
         """Rewrite the network's graph, and give each convolution to what computes it quickest.
@@ -45,10 +48,15 @@ class Winograd:
         Raises:
             EngineError: The code can't be built, or the network has no graph.
         """
-        library(_CODE)
+        for code in _CODES:
+            library(code)
         layers = WinogradLayers()
         module, facts = rewritten_in_pieces(order, layers)
         graph = module.module if isinstance(module, Pieces) else module
+        norms = find_response_norms(graph)
+        for one in norms:
+            one.norm.forward = one
+        facts["response_norms"] = len(norms)
         facts["written_in_place"] = write_in_place(cast("fx.GraphModule", graph))
         facts["convolutions"] = layers.choices[facts["images_at_a_time"]]
         facts["threads"] = torch.get_num_threads()

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.engines.graph_layers import packed_conv
+from convatlas.engines.graph_layers import PackedLinear, packed_conv
 from convatlas.engines.native_arena import Arena
-from convatlas.engines.winograd_conv import Plan, WinogradConv, takes
+from convatlas.engines.native_layer import NativeLayer, takes
+from convatlas.engines.product_conv import ProductConv, ProductLinear
+from convatlas.engines.winograd_conv import WinogradConv, filters
+from convatlas.native.maps import Plan
 
 _LEAST_CHANNELS = 8  # with fewer, laying out the tiles takes longer than multiplying
 _FEW_TILES = 64  # up to here reading the weights counts, which are 4 times as many with 4x4
@@ -20,7 +23,10 @@ _MUCH_SLOWER = 1.25
 _CACHE_FLOATS = 2**24  # more than a cache holds
 _MANY_WEIGHTS = 2**15  # that do not stay in the cache while other layers run
 
+_WORTH = 0.97  # times as quick as oneDNN: what is written in place later is not measured here
+
 DIRECT = "direct"
+_Layer = nn.Conv2d | nn.Linear
 
 
 class WinogradLayers:
@@ -42,38 +48,58 @@ class WinogradLayers:
         self._other = torch.zeros(_CACHE_FLOATS)
 
     def __call__(
-        self, conv: nn.Conv2d, size: torch.Size, act: nn.Module | None, residual: bool
+        self, layer: _Layer, size: torch.Size, act: nn.Module | None, residual: bool
     ) -> nn.Module | None:
-        """Give the layer for a convolution whose input has a size, and what follows it."""
-        if not takes(conv) or conv.in_channels < _LEAST_CHANNELS:
+        """Give the layer for one whose input has a size, and what follows it."""
+        if not _plans(layer, size):
             return None
-        name = f"{conv.kernel_size[0]}x{conv.kernel_size[1]}, {'x'.join(map(str, size))}"
-        name += f" to {conv.out_channels}, stride {conv.stride}, padding {conv.padding}"
-        name += " + other" if residual else ""
+        name = _name(layer, size, residual)
         if name not in self._plans:
-            self._plans[name] = self._quickest(name, conv, size)
+            self._plans[name] = self._quickest(name, layer, size, residual)
         plan = self._plans[name]
-        return None if plan is None else WinogradConv(conv, act, plan, self._arena)
+        return None if plan is None else _made(layer, act, plan, self._arena)
 
-    def _quickest(self, name: str, conv: nn.Conv2d, size: torch.Size) -> Plan | None:
+    def _quickest(self, name: str, layer: _Layer, size: torch.Size, residual: bool) -> Plan | None:
         """Measure all ways of computing one layer; None: directly."""
-        x = torch.randn(_part(size)).to(conv.weight.dtype)
-        x = x.contiguous(memory_format=torch.channels_last)
-        runs: dict[str, Callable[[Tensor], Tensor]] = {
-            DIRECT: packed_conv(conv, x.shape, None, False)
-        }
-        plans = {str(plan): plan for plan in _plans(conv, size)}
-        layers: dict[int, WinogradConv] = {}  # ways with the same tiles share the weights
+        x = torch.randn(_part(size)).to(layer.weight.dtype)
+        if isinstance(layer, nn.Linear):
+            direct: nn.Module = PackedLinear(layer, x.shape, None)
+        else:
+            x = x.contiguous(memory_format=torch.channels_last)
+            direct = packed_conv(layer, x.shape, None, residual)
+        with torch.inference_mode():
+            added = direct(x) if residual else None
+        runs = {DIRECT: _run(direct, added)}
+        plans = {str(plan): plan for plan in _plans(layer, size)}
+        layers: dict[int, NativeLayer] = {}  # ways with the same tiles share the weights
         for key, plan in plans.items():
             if plan.tile not in layers:
-                layers[plan.tile] = WinogradConv(conv, None, plan, self._arena)
-            runs[key] = _planned(layers[plan.tile], plan)
-        many = conv.weight.numel() > _MANY_WEIGHTS and conv.kernel_size != (1, 1)
+                layers[plan.tile] = _made(layer, None, plan, self._arena)
+            runs[key] = _planned(layers[plan.tile], plan, added)
+        many = layer.weight.numel() > _MANY_WEIGHTS
         seconds = _measure(runs, x, self._other if many else None)
-        best = min(seconds, key=lambda key: seconds[key])
+        best = min(plans, key=lambda key: seconds[key])
         ratio = round(seconds[DIRECT] / seconds[best], 2)
+        if ratio < _WORTH:
+            best, ratio = DIRECT, 1.0
         self.choices[size[0]][name] = {"by": best, "times as quick": ratio}
         return plans.get(best)
+
+
+def _name(layer: _Layer, size: torch.Size, residual: bool) -> str:
+    sides = "x".join(map(str, size))
+    if isinstance(layer, nn.Linear):
+        return f"linear, {sides} to {layer.out_features}"
+    name = f"{layer.kernel_size[0]}x{layer.kernel_size[1]}, {sides}"
+    name += f" to {layer.out_channels}, stride {layer.stride}, padding {layer.padding}"
+    return name + (" + other" if residual else "")
+
+
+def _made(layer: _Layer, act: nn.Module | None, plan: Plan, arena: Arena) -> NativeLayer:
+    if isinstance(layer, nn.Linear):
+        return ProductLinear(layer, act, plan, arena)
+    kind = ProductConv if plan.tile == 1 else WinogradConv
+    return kind(layer, act, plan, arena)
 
 
 def _tiles(size: Sequence[int]) -> int:
@@ -82,25 +108,36 @@ def _tiles(size: Sequence[int]) -> int:
 
 def _part(size: torch.Size) -> list[int]:
     """Cut maps down to what is enough to measure: images first, then rows."""
+    if len(size) == 2:
+        return list(size)
     images = min(size[0], -(-_MANY_TILES // _tiles((1, *size[1:]))))
     rows = size[2] if images > 1 else min(size[2], -(-_MANY_TILES // -(-size[3] // 4)) * 4 + 2)
     return [images, size[1], rows, size[3]]
 
 
-def _plans(conv: nn.Conv2d, size: torch.Size) -> list[Plan]:
+def _plans(layer: _Layer, size: Sequence[int]) -> list[Plan]:
     """Give what is worth trying."""
-    if conv.kernel_size == (1, 1):
-        return [Plan(1, 24, False), Plan(1, 96, False), Plan(1, 192, True)]
-    found = [Plan(4, 12, False), Plan(4, 24, False), Plan(4, 96, True)]
-    if _tiles(size) <= _FEW_TILES:
-        found += [Plan(2, 24, False), Plan(2, 192, True)]
-    return found
+    if isinstance(layer, nn.Linear):
+        return [Plan(1, 192, True)]
+    if filters(layer) and layer.in_channels >= _LEAST_CHANNELS:
+        found = [Plan(4, 12, False), Plan(4, 24, False), Plan(4, 96, True)]
+        if _tiles(size) <= _FEW_TILES:
+            found += [Plan(2, 24, False), Plan(2, 192, True)]
+        return found
+    # in bfloat16 oneDNN multiplies twice as many values at once
+    if not takes(layer) or layer.weight.dtype == torch.bfloat16:
+        return []
+    return [Plan(1, 48, False), Plan(1, 192, False), Plan(1, 384, True)]
 
 
-def _planned(layer: WinogradConv, plan: Plan) -> Callable[[Tensor], Tensor]:
+def _run(layer: nn.Module, added: Tensor | None) -> Callable[[Tensor], Tensor]:
+    return layer if added is None else lambda x: layer(x, added)
+
+
+def _planned(layer: NativeLayer, plan: Plan, added: Tensor | None) -> Callable[[Tensor], Tensor]:
     def run(x: Tensor) -> Tensor:
         layer.plan = plan
-        return layer(x)
+        return layer(x, added, added)  # a sum is written over what is added
 
     return run
 

@@ -3,30 +3,44 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 
 // GOMP_parallel: runs `work(data)` on some threads at once. Null: there is the caller's alone.
 extern "C" typedef void (*Parallel)(void (*work)(void*), void* data, unsigned threads,
                                     unsigned flags);
+extern "C" int omp_get_thread_num() __attribute__((weak));  // null where the runtime has none
 
 namespace {
 
-// Runs `work` for 0 ... count - 1; each thread takes the next that nobody has begun.
+constexpr long kQueues = 16;  // threads beyond that share one
+
+// Runs `work` for 0 ... count - 1. Each thread begins with a range of its own, the same in each
+// call, so that what it wrote in one layer is in its cache in the next; then it takes from the
+// others' what nobody has begun.
 template <class Work>
 void share(Parallel parallel, long threads, long count, const Work& work) {
   struct Shared {
     const Work& work;
-    const long count;
-    std::atomic<long> next{0};
-  } shared{work, count};
+    const long count, queues;
+    struct alignas(64) Queue {
+      std::atomic<long> next{0};
+    } queue[kQueues];
+    long begin(long i) const { return count * i / queues; }
+  } shared{work, count, std::clamp(threads, 1L, kQueues), {}};
   const auto each = [](void* data) {
     Shared& shared = *static_cast<Shared*>(data);
-    for (long i; (i = shared.next++) < shared.count;) shared.work(i);
+    const long own = omp_get_thread_num ? omp_get_thread_num() : 0;
+    for (long k = 0; k < shared.queues; k++) {
+      const long i = (own + k) % shared.queues, end = shared.begin(i + 1);
+      std::atomic<long>& next = shared.queue[i].next;
+      for (long item; (item = shared.begin(i) + next++) < end;) shared.work(item);
+    }
   };
   if (parallel && threads > 1 && count > 1)
     parallel(each, &shared, static_cast<unsigned>(threads), 0);
   else
-    each(&shared);
+    for (long item = 0; item < count; item++) work(item);
 }
 
 }  // namespace

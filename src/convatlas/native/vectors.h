@@ -44,11 +44,25 @@ inline Vec load(const BFloat16* from) {
   return reinterpret_cast<Vec>(__builtin_convertvector(halves, Bits) << 16);
 }
 
+inline float single(const float* from) { return *from; }
+inline float single(const BFloat16* from) {
+  const std::uint32_t bits = std::uint32_t{from->bits} << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 inline void store(BFloat16* to, Vec value) {  // the nearest, or of two the even one
   const Bits bits = reinterpret_cast<Bits>(value);
   const Bits rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   const Bits kept = value == value ? rounded : bits >> 16 | 0x40;  // not a number
   *reinterpret_cast<Halves*>(to) = __builtin_convertvector(kept, Halves);
+}
+
+inline Vec activated(Vec value, long activation) {  // the comparisons let NaN through, as torch does
+  if (activation) value = value < Vec{} ? Vec{} : value;
+  if (activation == 2) value = value > Vec{} + 6.f ? Vec{} + 6.f : value;
+  return value;
 }
 
 template <class Value>

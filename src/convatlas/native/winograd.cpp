@@ -4,8 +4,7 @@
 // A' ((G g G') * (B' d B)) A, where d are the N x N inputs it sees, N = M + 2, g is the filter, *
 // multiplies element by element and ' transposes. Over all channels the products become N N
 // matrices, (tiles x channels) by (channels x maps): 36 multiplications for 16 outputs with M = 4
-// instead of 144, and 16 for 4 with M = 2 instead of 36. With 1x1 filters M = N = 1, and the
-// product of matrices is all there is.
+// instead of 144, and 16 for 4 with M = 2 instead of 36.
 //
 // Maps are of float32, or of bfloat16: computed with is float32, and half as much is read and
 // written. A block of tiles goes through its three steps (`take`, `multiply`, `give`) while it lies in the
@@ -22,7 +21,7 @@ struct Layer {
   const float* weights;  // as `winograd_weights` writes them
   const float* bias;     // whole vectors
   long channels, maps, pad_top, pad_left;
-  long tile;        // M: 2 or 4 for 3x3 filters, 1 for 1x1
+  long tile;        // M: 2 or 4
   long block;       // tiles at a time, at most
   long together;    // 1: all threads work on one block, 0: each on one of its own
   long activation;  // 0: none, 1: ReLU, 2: ReLU6
@@ -119,7 +118,10 @@ class Convolution {
     const float* next = weights(after < kPoints * panels_ ? after : item);
     const long vectors = std::min(kPanel, maps_ - map) / kLanes, depth = layer_.channels;
     by_width(vectors, [&](auto width) {
-      multiply_panel<decltype(width)::value>(count, a, in_row_, b, to, out_row_, depth, next);
+      constexpr int V = decltype(width)::value;
+      multiply_panel<V>(count, a, in_row_, b, depth, next, [&](long row, const Vec (&sum)[V]) {
+        for (int v = 0; v < V; v++) store(to + row * out_row_ + v * kLanes, sum[v]);
+      });
     });
   }
 
@@ -154,19 +156,13 @@ class Convolution {
               const Value* more = begin(added) + i * added.row + j * added.pixel + k;
               value += left >= kLanes ? load(more) : load_some(more, left);
             }
-            value = activated(value);
+            value = activated(value, layer_.activation);
             Value* pixel = begin(maps) + i * maps.row + j * maps.pixel + k;
             left >= kLanes ? store(pixel, value) : store_some(pixel, value, left);
           }
         }
       }
     }
-  }
-
-  Vec activated(Vec value) const {  // the comparisons let NaN through, as torch does
-    if (layer_.activation) value = value < Vec{} ? Vec{} : value;
-    if (layer_.activation == 2) value = value > Vec{} + 6.f ? Vec{} + 6.f : value;
-    return value;
   }
 
   const Layer& layer_;
@@ -187,7 +183,7 @@ int winograd_lanes() { return kLanes; }
 void winograd_weights(const Filters* from, float* to, long maps, long channels, long tile,
                       long threads, Parallel parallel) {
   const long chunks = (channels + kSome - 1) / kSome, vectors = up(maps, kLanes) / kLanes;
-  const auto write = tile == 4 ? filters<Tile4> : tile == 2 ? filters<Tile2> : filters<Tile1>;
+  const auto write = tile == 4 ? filters<Tile4> : filters<Tile2>;
   share(parallel, threads, vectors * chunks, [=](long item) {
     const long first = item % chunks * kSome, last = std::min(channels, first + kSome);
     write(*from, to, maps, channels, item / chunks * kLanes, first, last);
@@ -200,8 +196,7 @@ namespace {
 template <class Value>
 bool run(const Layer& layer, const Call& call, Parallel parallel) {
   if (layer.tile == 4) return Convolution<Tile4, Value>(layer, call, parallel).run();
-  if (layer.tile == 2) return Convolution<Tile2, Value>(layer, call, parallel).run();
-  return Convolution<Tile1, Value>(layer, call, parallel).run();
+  return Convolution<Tile2, Value>(layer, call, parallel).run();
 }
 
 }  // namespace

@@ -6,51 +6,14 @@ Lavin & Gray 2016, https://arxiv.org/abs/1509.09308. Sizes are checked by those 
 import ctypes
 import functools
 from ctypes import POINTER, c_long, c_void_p
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convatlas.native.build import FOLDER, can_build, library, openmp
+from convatlas.native.maps import Maps, padded
 
 _SOURCE, _GRADIENT = FOLDER / "winograd.cpp", FOLDER / "winograd_gradient.cpp"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a layer is cut up.
-
-    Attributes:
-        tile: Outputs a side of a tile, 2 or 4: F(2x2,3x3) or F(4x4,3x3) of the paper; 1 for 1x1.
-        block: Tiles that go through all steps together, at most.
-        together: All threads work on one block, which suits many maps; or each on its own.
-    """
-
-    tile: int
-    block: int
-    together: bool
-
-    def __str__(self) -> str:
-        who = "by all threads" if self.together else "a thread"
-        kind = "1x1" if self.tile == 1 else f"F({self.tile}x{self.tile},3x3)"
-        return f"{kind}, {self.block} tiles {who}"
-
-
-class Maps(ctypes.Structure):
-    """Where maps lie; none where nothing is given."""
-
-    _fields_ = (
-        ("data", c_void_p),
-        *((name, c_long) for name in ("image", "row", "pixel")),
-    )
-
-    @classmethod
-    def of(cls, x: Tensor | None) -> "Maps":
-        """Give the place of maps whose channels are neighbours."""
-        if x is None:
-            return cls(None, 0, 0, 0)
-        image, _, row, pixel = x.stride()
-        return cls(x.data_ptr(), image, row, pixel)
 
 
 class _Filters(ctypes.Structure):
@@ -105,24 +68,10 @@ def convolve(layer: Layer, x: Tensor, y: Tensor, added: Tensor | None = None) ->
         raise MemoryError("a convolution found no memory for its tiles")
 
 
-def padded(maps: int) -> int:
-    """Round a number of maps up to whole vectors of this processor."""
-    lanes = _code().winograd_lanes()
-    return -(-maps // lanes) * lanes
-
-
-def padded_bias(bias: Tensor | None, maps: int) -> Tensor:
-    """Give the bias of a convolution, or zeros, in whole vectors."""
-    found = torch.zeros(padded(maps), dtype=torch.float32, device="cpu")
-    if bias is not None:
-        found[:maps] = bias.detach()
-    return found
-
-
 def transformed_size(weight: Tensor, tile: int) -> int:
     """Count the floats of transformed filters."""
     maps, channels, taps = weight.shape[:3]
-    return (tile + taps - 1) ** 2 * channels * padded(maps)
+    return (tile + taps - 1) ** 2 * channels * padded(maps, lanes())
 
 
 def transform(weight: Tensor, found: Tensor, tile: int, *, turned: bool = False) -> None:
@@ -164,6 +113,11 @@ def filter_gradient(x: Tensor, given: Tensor, found: Tensor, padding: tuple[int,
     call = _GradientCall(*sizes, *how, Maps.of(x), Maps.of(given), filters)
     if _gradient_code().winograd_gradient(call, openmp()):
         raise MemoryError("the gradient of a convolution found no memory for its tiles")
+
+
+def lanes() -> int:
+    """Give how many floats a vector of this processor has."""
+    return _code().winograd_lanes()
 
 
 @functools.cache

@@ -1,31 +1,11 @@
-// Maps cut into tiles, and how tiles are read.
+// How tiles of maps are read.
 
 #pragma once
 
+#include "maps.h"
 #include "winograd_tiles.h"
 
-extern "C" struct Maps {  // data null: there are none
-  void* data;
-  long image, row, pixel;  // distances in values
-};
-
 namespace {
-
-struct Place {
-  long image, top, left;
-};
-
-// The outputs of a convolution, in tiles.
-struct Grid {
-  Grid(long images, long height, long width, long tile)
-      : side(tile), high((height + tile - 1) / tile), wide((width + tile - 1) / tile),
-        tiles(images * high * wide) {}
-  Place place(long tile) const {
-    const long within = tile % (high * wide);
-    return {tile / (high * wide), within / wide * side, within % wide * side};
-  }
-  const long side, high, wide, tiles;
-};
 
 // The pixel outside of maps.
 template <class Value>

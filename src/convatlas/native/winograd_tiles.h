@@ -9,14 +9,6 @@
 
 namespace {
 
-// A 1x1 filter: nothing to save, and the same way through the cache.
-struct Tile1 {
-  static constexpr int kOut = 1, kIn = 1;
-  static constexpr double kFilter[1][1] = {{1}};
-  static void input(const Vec d[1], Vec o[1]) { o[0] = d[0]; }
-  static void output(const Vec m[1], Vec o[1]) { o[0] = m[0]; }
-};
-
 // Points 0, 1, -1, infinity.
 struct Tile2 {
   static constexpr int kOut = 2, kIn = 4;

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from convatlas.native.maps import Plan, padded_bias
 from convatlas.native.winograd import (
     Layer,
-    Plan,
     can_learn,
     convolve,
     filter_gradient,
-    padded_bias,
     transform,
     transformed_size,
 )

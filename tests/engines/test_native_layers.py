@@ -1,4 +1,4 @@
-"""Winograd's convolution against the direct one in float64, and what it refuses."""
+"""Layers by code of our own against the direct ones in float64, and what they refuse."""
 
 import copy
 import pickle
@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from convatlas.engines.native_build import no_compiler
-from convatlas.engines.winograd_conv import Plan, WinogradConv, takes
+from convatlas.engines.native_layer import NativeLayer, takes
+from convatlas.engines.product_conv import ProductConv, ProductLinear
+from convatlas.engines.winograd_conv import WinogradConv, filters
 from convatlas.errors import InputError
+from convatlas.native.maps import Plan
 
 PLANS = [
     Plan(tile, block, together)
@@ -35,7 +38,7 @@ def expected(conv: nn.Conv2d, act: nn.Module | None, x: Tensor, other: Tensor | 
     return y if act is None else act(y)
 
 
-def check(layer: WinogradConv, conv, act, x, other=None) -> None:
+def check(layer: NativeLayer, conv, act, x, other=None) -> None:
     with torch.inference_mode():
         found, wanted = layer(x, other), expected(conv, act, x, other)
     assert found.shape == wanted.shape
@@ -70,23 +73,57 @@ def test_large_values_and_many_channels(tile):
     check(WinogradConv(conv, None, Plan(tile, 24, False)), conv, None, x)
 
 
-@settings(deadline=None, max_examples=20)
+PRODUCTS = [Plan(1, block, together) for block in (1, 24, 50) for together in (False, True)]
+
+
+@settings(deadline=None, max_examples=60)
 @given(
     channels=st.integers(1, 70),
     maps=st.integers(1, 140),
-    height=st.integers(1, 9),
-    width=st.integers(1, 9),
+    size=st.tuples(st.integers(4, 12), st.integers(4, 12)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     act=st.sampled_from([None, nn.ReLU(), nn.Sigmoid()]),
-    plan=st.sampled_from([Plan(1, 1, False), Plan(1, 24, False), Plan(1, 50, True)]),
+    plan=st.sampled_from(PRODUCTS),
     residual=st.booleans(),
 )
-def test_any_shape_of_1x1(channels, maps, height, width, stride, act, plan, residual):
+def test_any_product(channels, maps, size, kernel, stride, padding, act, plan, residual):
     torch.manual_seed(channels + maps)
-    conv = nn.Conv2d(channels, maps, 1, stride, bias=not residual)
-    x = torch.randn(2, channels, height, width)
+    conv = nn.Conv2d(channels, maps, kernel, stride, padding, bias=not residual)
+    x = torch.randn(2, channels, *size)
     other = torch.randn_like(conv(x)).detach() if residual else None
-    check(WinogradConv(conv, act, plan), conv, act, x, other)
+    check(ProductConv(conv, act, plan), conv, act, x, other)
+
+
+@pytest.mark.parametrize("plan", PRODUCTS, ids=str)
+@pytest.mark.parametrize("channels", [1025, 2600])
+def test_products_of_many_channels_are_summed_in_parts(plan, channels):
+    torch.manual_seed(channels)
+    conv, x = nn.Conv2d(channels, 70, 1), torch.randn(1, channels, 7, 6)
+    check(ProductConv(conv, nn.ReLU(), plan), conv, nn.ReLU(), x)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    images=st.integers(1, 20),
+    inputs=st.integers(1, 300),
+    outputs=st.integers(1, 140),
+    act=st.sampled_from([None, nn.ReLU(), nn.Tanh()]),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    together=st.booleans(),
+)
+def test_any_linear_layer(images, inputs, outputs, act, dtype, together):
+    torch.manual_seed(inputs)
+    linear = nn.Linear(inputs, outputs).to(dtype)
+    x = torch.randn(images, 2 * inputs).to(dtype)[:, ::2]
+    layer = ProductLinear(linear, act, Plan(1, 7, together))
+    with torch.inference_mode():
+        found, wanted = layer(x), copy.deepcopy(linear).double()(x.double())
+        wanted = wanted if act is None else act(wanted)
+    assert (found.dtype, found.shape) == (dtype, wanted.shape)
+    error = 1e-5 if dtype == torch.float32 else 2**-6
+    torch.testing.assert_close(found.double(), wanted, rtol=error, atol=error)
 
 
 @settings(deadline=None, max_examples=20)
@@ -103,9 +140,9 @@ def test_maps_of_bfloat16(channels, maps, kernel, act, together, residual):
     conv = nn.Conv2d(channels, maps, kernel).bfloat16()
     x = torch.randn(2, channels, 9, 7).bfloat16()
     other = torch.randn(2, maps, 10 - kernel, 8 - kernel).bfloat16() if residual else None
-    plan = Plan(4 if kernel == 3 else 1, 5, together)
+    kind, tile = (WinogradConv, 4) if kernel == 3 else (ProductConv, 1)
     with torch.inference_mode():
-        found = WinogradConv(conv, act, plan)(x, other)
+        found = kind(conv, act, Plan(tile, 5, together))(x, other)
         wanted = expected(conv, act, x, other)
     assert found.dtype == torch.bfloat16
     # rounded once, and once more before an activation that is not fused
@@ -115,7 +152,7 @@ def test_maps_of_bfloat16(channels, maps, kernel, act, together, residual):
 def test_bfloat16_is_rounded_to_the_nearest_even():
     conv = nn.Conv2d(1, 1, 1, bias=False).bfloat16()
     nn.init.ones_(conv.weight)
-    layer = WinogradConv(conv, None, Plan(1, 8, False))
+    layer = ProductConv(conv, None, Plan(1, 8, False))
     special = [1.0, -1.0, 0.0, torch.inf, -torch.inf, torch.nan, 1e-40, 3e38]
     x = torch.tensor([*special, *torch.randn(100).tolist()]).bfloat16().view(1, 1, 1, -1)
     more = torch.randn(x.shape).bfloat16() * (x.isfinite() & (x.abs() < 1e38))
@@ -125,9 +162,17 @@ def test_bfloat16_is_rounded_to_the_nearest_even():
         assert layer(x)[..., 5].isnan().all()
 
 
-def test_parts_of_other_maps_are_read_where_they_lie():
-    conv = nn.Conv2d(20, 8, 3, padding=1)
-    layer = WinogradConv(conv, None, PLANS[0])
+KINDS = [(WinogradConv, PLANS[0]), (ProductConv, PRODUCTS[1])]
+kinds = pytest.mark.parametrize(("kind", "plan"), KINDS)
+
+
+@kinds
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_parts_of_other_maps_are_read_where_they_lie(kind, plan, kernel):
+    if (kind, kernel) == (WinogradConv, 1):
+        pytest.skip("of 3x3 alone")
+    conv = nn.Conv2d(20, 8, kernel, padding=kernel // 2)
+    layer = kind(conv, None, plan)
     wide = torch.randn(2, 48, 12, 14).contiguous(memory_format=torch.channels_last)
     check(layer, conv, None, wide[:, 16:36])  # of more channels
     check(layer, conv, None, wide[:, :20, 2:10, 3:9], wide[:, 30:38, 4:, :6])  # and of an image
@@ -135,16 +180,23 @@ def test_parts_of_other_maps_are_read_where_they_lie():
     check(layer, conv, None, torch.randn(20, 9, 9).expand(2, -1, -1, -1))
 
 
+@kinds
 @pytest.mark.parametrize("act", [nn.ReLU(), nn.SiLU()])
-def test_it_writes_where_it_is_told(act):
+def test_it_writes_where_it_is_told(kind, plan, act):
     conv, x = nn.Conv2d(8, 12, 3, padding=1), torch.randn(2, 8, 9, 7)
-    layer = WinogradConv(conv, act, PLANS[0])
+    layer = kind(conv, act, plan)
     wide = torch.zeros(2, 40, 9, 7).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         layer(x, out=wide[:, 20:32])
         torch.testing.assert_close(wide[:, 20:32], act(conv(x)), rtol=1e-4, atol=1e-5)
     assert not wide[:, :20].any()
     assert not wide[:, 32:].any()
+    wide[:, :16] = torch.randn(2, 16, 9, 7)
+    added = wide[:, 4:16].clone()
+    with torch.inference_mode():
+        wanted = act(conv(x) + added)
+        layer(x, wide[:, 4:16], wide[:, 4:16])  # over what is added
+        torch.testing.assert_close(wide[:, 4:16], wanted, rtol=1e-4, atol=1e-5)
     with pytest.raises(InputError, match="channels last; that does not fit"):
         layer(x, out=torch.zeros(2, 12, 9, 7))
     with pytest.raises(InputError, match=r"does not fit \[2, 40, 9, 7\]"):
@@ -153,12 +205,13 @@ def test_it_writes_where_it_is_told(act):
         layer(x, wide[:, :12].double())
 
 
-def test_not_a_number_stays_where_it_is_seen():
+@kinds
+def test_not_a_number_stays_where_it_is_seen(kind, plan):
     conv = nn.Conv2d(4, 3, 3, padding=1)
     x = torch.zeros(1, 4, 12, 12)
     x[0, 0, 0, 0] = torch.nan
     with torch.inference_mode():
-        found = WinogradConv(conv, nn.ReLU(), Plan(2, 4, False))(x)
+        found = kind(conv, nn.ReLU(), plan)(x)
     assert found[0, :, 0, 0].isnan().all()
     assert not found[:, :, 6:, 6:].isnan().any()
 
@@ -180,17 +233,19 @@ def test_a_result_is_not_overwritten_by_the_next_call():
     assert layer.arena.bytes_free() == held >= 5 * 2**20
 
 
-def test_a_copy_computes_the_same():
+@kinds
+def test_a_copy_computes_the_same(kind, plan):
     conv, x = nn.Conv2d(8, 8, 3), torch.randn(1, 8, 100, 100)
-    layer = WinogradConv(conv, nn.ReLU(), Plan(4, 12, True))
+    layer = kind(conv, nn.ReLU(), plan)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         with torch.inference_mode():
             assert torch.equal(twin(x), layer(x))
 
 
-def test_one_thread_gives_what_two_give():
+@kinds
+def test_one_thread_gives_what_two_give(kind, plan):
     conv, x = nn.Conv2d(24, 40, 3), torch.randn(2, 24, 20, 20)
-    layer, threads = WinogradConv(conv, None, Plan(4, 5, True)), torch.get_num_threads()
+    layer, threads = kind(conv, None, plan), torch.get_num_threads()
     with torch.inference_mode():
         torch.set_num_threads(2)
         both = layer(x)
@@ -201,9 +256,10 @@ def test_one_thread_gives_what_two_give():
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_threads_of_python_do_not_disturb_each_other(together):
+@pytest.mark.parametrize(("kind", "tile"), [(WinogradConv, 4), (ProductConv, 1)])
+def test_threads_of_python_do_not_disturb_each_other(kind, tile, together):
     conv = nn.Conv2d(16, 32, 3, padding=1)
-    layer = WinogradConv(conv, None, Plan(4, 12, together))
+    layer = kind(conv, None, Plan(tile, 12, together))
     images = [torch.randn(1, 16, 60, 60) for _ in range(12)]
     with torch.inference_mode():
         alone = [layer(x).clone() for x in images]
@@ -215,26 +271,29 @@ def test_threads_of_python_do_not_disturb_each_other(together):
 @pytest.mark.parametrize(
     "conv",
     [
-        nn.Conv2d(8, 8, 5),
-        nn.Conv2d(8, 8, (1, 3)),
-        nn.Conv2d(8, 8, 1, padding=1),
-        nn.Conv2d(8, 8, 3, stride=2),
         nn.Conv2d(8, 8, 3, dilation=2),
         nn.Conv2d(8, 8, 3, groups=2),
         nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(8, 8, 3).double(),
     ],
 )
-def test_what_is_no_such_convolution(conv):
+def test_what_is_left_to_torch(conv):
     assert not takes(conv)
-    assert takes(nn.Conv2d(8, 8, 3))
-    assert takes(nn.Conv2d(8, 8, 1, stride=2))
+    assert not filters(conv)
+
+
+def test_what_is_filtered():
+    assert filters(nn.Conv2d(8, 8, 3))
+    for conv in (nn.Conv2d(8, 8, 5), nn.Conv2d(8, 8, (1, 3)), nn.Conv2d(8, 8, 3, stride=2)):
+        assert takes(conv)
+        assert not filters(conv)
 
 
 @pytest.mark.parametrize(
     "x", [torch.zeros(1, 7, 9, 9), torch.zeros(1, 8, 9, 9, dtype=torch.float64)]
 )
 def test_other_maps_than_it_was_made_for(x):
-    layer = WinogradConv(nn.Conv2d(8, 8, 3), None, PLANS[0])
-    with pytest.raises(InputError, match=r"needs 8 maps of torch\.float32"):
-        layer(x)
+    for kind, plan in KINDS:
+        layer = kind(nn.Conv2d(8, 8, 3), None, plan)
+        with pytest.raises(InputError, match=r"needs 8 maps of torch\.float32"):
+            layer(x)

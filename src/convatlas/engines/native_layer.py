@@ -1,0 +1,102 @@
+"""Layers by the code of `convatlas.native`: what is common to them."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.engines.native_arena import Arena
+from convatlas.errors import InputError
+from convatlas.native.maps import Plan
+
+_ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2}  # fused by the code
+
+
+class NativeLayer(nn.Module):
+    """A convolution, perhaps the sum with other maps, and perhaps an activation.
+
+    It takes and gives maps of the type of its weights, and computes in float32.
+
+    Args:
+        conv: With a padding of numbers.
+        act: What follows; ReLU and ReLU6 are fused in.
+        plan: How it is cut up.
+        arena: Where its outputs lie.
+    """
+
+    def __init__(
+        self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
+    ) -> None:
+        super().__init__()
+        self.plan, self.maps, self.channels = plan, conv.out_channels, conv.in_channels
+        self.arena = Arena() if arena is None else arena
+        self.kernel, self.stride, self.padding = conv.kernel_size, conv.stride, padding(conv)
+        self.dtype = conv.weight.dtype
+        self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
+        self.act = None if self.fused else act
+
+    def forward(self, x: Tensor, other: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """(N, in, H, W) -> (N, out, H', W'), channels last.
+
+        Args:
+            x: Maps; quickest with the channels last.
+            other: Maps that are added before the activation.
+            out: Where to write them: maps with the channels last, or a part of their channels.
+
+        Raises:
+            InputError: Another number of maps, or another type.
+            MemoryError: There is none left for a block of tiles.
+        """
+        if x.shape[1] != self.channels or x.dtype != self.dtype:
+            raise InputError(
+                f"needs {self.channels} maps of {self.dtype}, not {list(x.shape)} of {x.dtype}"
+            )
+        size = (len(x), self.maps, self._side(x, 0), self._side(x, 1))
+        y = self.arena.images(size, self.dtype) if out is None else self._fitting(out, size)
+        if other is not None:
+            other = self._fitting(_with_channels_last(other), size)
+        self.run(_with_channels_last(x), y, other)
+        if self.act is None:
+            return y
+        return self.act(y) if out is None else out.copy_(self.act(y))
+
+    @abstractmethod
+    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
+        """Compute y of x, and other maps that are added; channels last."""
+
+    def extra_repr(self) -> str:
+        """Tell channels, maps and how it is cut up."""
+        return f"{self.channels}, {self.maps}, {self.plan}"
+
+    def _side(self, x: Tensor, axis: int) -> int:
+        free = x.shape[2 + axis] + 2 * self.padding[axis] - self.kernel[axis]
+        return free // self.stride[axis] + 1
+
+    def _fitting(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
+        near = x.stride(1) == 1 or size[1] == 1
+        if tuple(x.shape) != size or not near or x.dtype != self.dtype:
+            raise InputError(
+                f"gives {list(size)} of {self.dtype}, channels last; that does not fit "
+                f"{list(x.shape)} of {x.dtype}"
+            )
+        return x
+
+
+def takes(conv: nn.Conv2d) -> bool:
+    """Say whether the code computes such a convolution: no groups, no dilation, zeros outside."""
+    how = (conv.groups, conv.dilation, conv.padding_mode)
+    return how == (1, (1, 1), "zeros") and conv.weight.dtype in (torch.float32, torch.bfloat16)
+
+
+def padding(conv: nn.Conv2d) -> tuple[int, ...]:
+    """Give the rows above and the columns at the left of maps that a convolution takes as zeros."""
+    if isinstance(conv.padding, tuple):
+        return conv.padding
+    return tuple(side // 2 if conv.padding == "same" else 0 for side in conv.kernel_size)
+
+
+def _with_channels_last(x: Tensor) -> Tensor:
+    """Give maps whose channels are neighbours; parts of wider maps stay where they are."""
+    if x.stride(1) == 1 or x.shape[1] == 1:
+        return x
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,61 @@
+"""Convolutions and linear layers as products of matrices: see native/product.cpp."""
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.engines.native_arena import Arena, floats
+from convatlas.engines.native_layer import NativeLayer
+from convatlas.native.maps import Plan, padded_bias
+from convatlas.native.product import Product, in_panels, multiply
+
+
+class ProductConv(NativeLayer):
+    """A `NativeLayer` of any filters and strides."""
+
+    def __init__(
+        self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
+    ) -> None:
+        super().__init__(conv, act, plan, arena)
+        self.weight = nn.Parameter(_in_large_pages(in_panels(conv.weight.detach())), False)
+        self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
+
+    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
+        """Compute y of x, and other maps that are added; channels last."""
+        sizes = (self.channels, self.maps, *self.kernel, *self.stride, *self.padding)
+        how = (self.plan.block, self.plan.together, self.fused, torch.get_num_threads())
+        halves = self.dtype == torch.bfloat16
+        layer = Product(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how, halves)
+        multiply(layer, x, y, other)
+
+
+class ProductLinear(ProductConv):
+    """A linear layer: each image is one pixel."""
+
+    def __init__(
+        self, linear: nn.Linear, act: nn.Module | None, plan: Plan, arena: Arena | None = None
+    ) -> None:
+        super().__init__(as_conv(linear), act, plan, arena)
+
+    def forward(self, x: Tensor, other: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """(N, in) -> (N, out); otherwise as any `NativeLayer`."""
+        other, out = (None if one is None else _pixels(one) for one in (other, out))
+        return super().forward(_pixels(x), other, out).flatten(1)
+
+
+def _pixels(x: Tensor) -> Tensor:
+    count, size = x.shape
+    return x.contiguous().as_strided((count, size, 1, 1), (size, 1, size, size))
+
+
+def as_conv(linear: nn.Linear) -> nn.Conv2d:
+    """Give a linear layer as a convolution of 1x1, with the same tensors."""
+    with torch.device("meta"):
+        conv = nn.Conv2d(linear.in_features, linear.out_features, 1)
+    conv.weight = nn.Parameter(linear.weight.detach()[:, :, None, None], False)
+    conv.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach(), False)
+    return conv
+
+
+def _in_large_pages(weight: Tensor) -> Tensor:
+    kept = floats(-(-weight.numel() * weight.element_size() // 4)).view(weight.dtype)
+    return kept[: weight.numel()].copy_(weight)

@@ -1,0 +1,28 @@
+// Where maps lie in memory, and the places of tiles in them.
+
+#pragma once
+
+extern "C" struct Maps {  // data null: there are none
+  void* data;
+  long image, row, pixel;  // distances in values
+};
+
+namespace {
+
+struct Place {
+  long image, top, left;
+};
+
+// The outputs of a convolution, in tiles.
+struct Grid {
+  Grid(long images, long height, long width, long tile)
+      : side(tile), high((height + tile - 1) / tile), wide((width + tile - 1) / tile),
+        tiles(images * high * wide) {}
+  Place place(long tile) const {
+    const long within = tile % (high * wide);
+    return {tile / (high * wide), within / wide * side, within % wide * side};
+  }
+  const long side, high, wide, tiles;
+};
+
+}  // namespace

@@ -1,0 +1,62 @@
+"""What the code of this package is told of maps, and how it cuts a layer up."""
+
+import ctypes
+from ctypes import c_long, c_void_p
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_WIDEST = 16  # floats of a vector
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a layer is cut up.
+
+    Attributes:
+        tile: Outputs a side of a tile, 2 or 4: F(2x2,3x3) or F(4x4,3x3) of Lavin & Gray 2016; 1: as
+            a product of matrices, pixel by pixel.
+        block: Tiles that go through all steps together, at most.
+        together: All threads work on one block, which suits many maps; or each on its own.
+    """
+
+    tile: int
+    block: int
+    together: bool
+
+    def __str__(self) -> str:
+        who = "by all threads" if self.together else "a thread"
+        if self.tile == 1:
+            return f"product, {self.block} pixels {who}"
+        return f"F({self.tile}x{self.tile},3x3), {self.block} tiles {who}"
+
+
+class Maps(ctypes.Structure):
+    """Where maps lie; none where nothing is given."""
+
+    _fields_ = (
+        ("data", c_void_p),
+        *((name, c_long) for name in ("image", "row", "pixel")),
+    )
+
+    @classmethod
+    def of(cls, x: Tensor | None) -> "Maps":
+        """Give the place of maps whose channels are neighbours."""
+        if x is None:
+            return cls(None, 0, 0, 0)
+        image, _, row, pixel = x.stride()
+        return cls(x.data_ptr(), image, row, pixel)
+
+
+def padded(maps: int, lanes: int) -> int:
+    """Round a number of maps up to whole vectors of a processor."""
+    return -(-maps // lanes) * lanes
+
+
+def padded_bias(bias: Tensor | None, maps: int) -> Tensor:
+    """Give the bias of a layer, or zeros, in float32 and whole vectors of any processor."""
+    found = torch.zeros(padded(maps, _WIDEST), dtype=torch.float32, device="cpu")
+    if bias is not None:
+        found[:maps] = bias.detach()
+    return found

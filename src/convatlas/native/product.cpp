@@ -1,0 +1,217 @@
+// Convolutions and linear layers as products of matrices, channels last.
+//
+// The pixels that an output sees are a row of a matrix. Of 1x1 filters whose pixels lie evenly apart
+// those are read where they are; else a block of rows is gathered, which stays in the cache. What
+// follows (bias, the sum of a residual unit, the activation) is done while sums leave the registers:
+// maps are written once. Values and weights are of float32 or of bfloat16; computed with is float32.
+// One image through a linear layer reads its weights as quickly as memory gives them.
+
+#include <atomic>
+
+#include "maps.h"
+#include "panels.h"
+#include "threads.h"
+
+extern "C" {
+
+struct Product {
+  const void* weights;  // (panels, depth, panel): a panel is of `product_panel` maps, the last of less
+  const float* bias;    // whole vectors
+  long channels, maps;
+  long high, wide, down, right, pad_top, pad_left;  // filters, strides, and what lies outside
+  long block;       // pixels at a time, at most
+  long together;    // 1: all threads work on one block, 0: each on one of its own
+  long activation;  // 0: none, 1: ReLU, 2: ReLU6
+  long threads;
+  long halves;  // 1: values and weights of bfloat16, 0: of float32
+};
+
+struct ProductCall {
+  long images, height, width, out_height, out_width;
+  Maps input, added, output;
+  Parallel parallel;
+};
+}
+
+namespace {
+
+constexpr long kDeep = 1024;       // channels at a time: a panel of them leaves room in the cache
+constexpr long kFar = 128 << 10;   // bytes of a panel from which on the next does not fit beside it
+constexpr long kNear = 4 << 10;    // bytes to fetch ahead then
+constexpr long kParts = 32;        // that threads share the rows of a block in
+
+thread_local Scratch partial;  // sums over some of the channels
+
+// Maps by the number of a pixel.
+template <class Value>
+class Pixels {
+ public:
+  Pixels(const Maps& maps, const Grid& grid, long height, long width)
+      : maps_(maps), grid_(grid),
+        even_((maps.row == width * maps.pixel || height == 1) &&
+              (maps.image == height * width * maps.pixel || grid.tiles == height * width)) {}
+  bool even() const { return even_; }
+  Value* operator[](long i) const {
+    Value* data = static_cast<Value*>(maps_.data);
+    if (even_) return data + i * maps_.pixel;
+    const Place at = grid_.place(i);
+    return data + at.image * maps_.image + at.top * maps_.row + at.left * maps_.pixel;
+  }
+
+ private:
+  const Maps& maps_;
+  const Grid& grid_;
+  const bool even_;
+};
+
+template <class Value>
+class Run {
+ public:
+  Run(const Product& layer, const ProductCall& call)
+      : layer_(layer), call_(call), grid_(call.images, call.out_height, call.out_width, 1),
+        depth_(layer.channels * layer.high * layer.wide), maps_(up(layer.maps, kLanes)),
+        panels_((maps_ + kPanel - 1) / kPanel), input_(of(call.input)), added_(of(call.added)),
+        output_(of(call.output)),
+        there_(layer.high * layer.wide * layer.down * layer.right == 1 && input_.even()),
+        row_(there_ ? call.input.pixel : spread(depth_)) {}
+
+  bool run() {
+    const long shares = layer_.together ? 1 : layer_.threads;
+    const long blocks = up((grid_.tiles + layer_.block - 1) / layer_.block, shares);
+    const auto first = [&](long block) { return grid_.tiles * block / blocks; };
+    if (!layer_.together) {
+      spawn(blocks, [&](long block) {
+        const long from = first(block), count = first(block + 1) - from;
+        const Value* rows = there_ ? input_[from] : memory(count);
+        if (!rows) return failed_.store(true);
+        if (!there_) gather(from, 0, count, const_cast<Value*>(rows));
+        for (long i = 0; i < panels_; i++) multiply(i, from, count, rows);
+      });
+      return !failed_;
+    }
+    for (long block = 0; block < blocks; block++) {
+      const long from = first(block), count = first(block + 1) - from;
+      const long parts = std::min(count, kParts);
+      const Value* rows = there_ ? input_[from] : memory(count);
+      if (!rows) return false;
+      if (!there_)
+        spawn(parts, [&](long i) {
+          gather(from, count * i / parts, count * (i + 1) / parts, const_cast<Value*>(rows));
+        });
+      spawn(panels_, [&](long i) { multiply(i, from, count, rows); });
+    }
+    return !failed_;
+  }
+
+ private:
+  template <class Work>
+  void spawn(long count, const Work& work) const {
+    share(call_.parallel, layer_.threads, count, work);
+  }
+
+  Pixels<Value> of(const Maps& maps) const {
+    return {maps, grid_, call_.out_height, call_.out_width};
+  }
+
+  Value* memory(long rows) const {
+    return reinterpret_cast<Value*>(scratch.floats(rows * row_));
+  }
+
+  // Some rows of a block: for each pixel, what its filters see.
+  void gather(long first, long from, long to, Value* rows) const {
+    const long one = layer_.channels, line = layer_.wide * one;
+    for (long r = from; r < to; r++) {
+      const Place at = grid_.place(first + r);
+      const long top = at.top * layer_.down - layer_.pad_top;
+      const long left = at.left * layer_.right - layer_.pad_left;
+      const long begin = std::clamp(-left, 0L, layer_.wide);
+      const long end = std::clamp(call_.width - left, begin, layer_.wide);
+      Value* row = rows + r * row_;
+      for (long i = 0; i < layer_.high; i++, row += line) {
+        const long y = top + i;
+        const bool outside = y < 0 || y >= call_.height;
+        if (outside || begin > 0) std::fill_n(row, outside ? line : begin * one, Value{});
+        if (outside) continue;
+        const Value* pixel = static_cast<const Value*>(call_.input.data) +
+                             at.image * call_.input.image + y * call_.input.row +
+                             (left + begin) * call_.input.pixel;
+        if (call_.input.pixel == one)
+          std::copy_n(pixel, (end - begin) * one, row + begin * one);
+        else
+          for (long j = begin; j < end; j++, pixel += call_.input.pixel)
+            std::copy_n(pixel, one, row + j * one);
+        std::fill_n(row + end * one, (layer_.wide - end) * one, Value{});
+      }
+    }
+  }
+
+  const Value* weights(long panel) const {
+    return static_cast<const Value*>(layer_.weights) + panel * kPanel * depth_;
+  }
+
+  // One panel of maps for all rows of a block.
+  void multiply(long panel, long first, long count, const Value* rows) const {
+    const long map = panel * kPanel, vectors = std::min(kPanel, maps_ - map) / kLanes;
+    by_width(vectors, [&](auto width) {
+      constexpr int V = decltype(width)::value;
+      const Value* b = weights(panel);
+      const long after = panel + (layer_.together ? layer_.threads : 1);
+      const bool far = V * kLanes * depth_ * long{sizeof(Value)} >= kFar;
+      const auto next = [&](const Value* now) {
+        return far ? now + kNear / sizeof(Value) : after < panels_ ? weights(after) : b;
+      };
+      const auto last = [&](long row, Vec(&sum)[V]) { give<V>(first + row, map, sum); };
+      const long parts = count > kMostRows ? (depth_ + kDeep - 1) / kDeep : 1;
+      if (parts == 1) return multiply_panel<V>(count, rows, row_, b, depth_, next(b), last);
+      float* sums = partial.floats(count * kPanel);
+      if (!sums) return failed_.store(true);
+      for (long part = 0; part < parts; part++) {
+        const long from = depth_ * part / parts, deep = depth_ * (part + 1) / parts - from;
+        const Value* weight = b + from * V * kLanes;
+        multiply_panel<V>(count, rows + from, row_, weight, deep, next(weight),
+                          [&](long row, Vec(&sum)[V]) {
+          float* kept = sums + row * kPanel;
+          for (int v = 0; v < V && part > 0; v++) sum[v] += load(kept + v * kLanes);
+          if (part == parts - 1) return last(row, sum);
+          for (int v = 0; v < V; v++) store(kept + v * kLanes, sum[v]);
+        });
+      }
+    });
+  }
+
+  template <int V>
+  void give(long at, long map, const Vec (&sum)[V]) const {
+    Value* to = output_[at] + map;
+    const Value* more = call_.added.data ? added_[at] + map : nullptr;
+    for (int v = 0; v < V; v++) {
+      const long k = v * kLanes, left = layer_.maps - map - k;
+      Vec value = sum[v] + load(layer_.bias + map + k);
+      if (more) value += left >= kLanes ? load(more + k) : load_some(more + k, left);
+      value = activated(value, layer_.activation);
+      left >= kLanes ? store(to + k, value) : store_some(to + k, value, left);
+    }
+  }
+
+  const Product& layer_;
+  const ProductCall& call_;
+  const Grid grid_;
+  const long depth_, maps_, panels_;
+  const Pixels<Value> input_, added_, output_;
+  const bool there_;  // rows are read where they are
+  const long row_;
+  mutable std::atomic<bool> failed_{false};
+};
+
+}  // namespace
+
+extern "C" {
+
+int product_lanes() { return kLanes; }
+int product_panel() { return kPanel; }
+
+// Gives 0, or 1 where memory ran out.
+int product_run(const Product* layer, const ProductCall* call) {
+  if (call->images * call->out_height * call->out_width <= 0) return 0;
+  return !(layer->halves ? Run<BFloat16>(*layer, *call).run() : Run<float>(*layer, *call).run());
+}
+}
