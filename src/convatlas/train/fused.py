@@ -10,6 +10,7 @@ from convatlas.train.adjacent import Line, has_hooks
 from convatlas.train.dense_block import find_dense_blocks
 from convatlas.train.depthwise import find_depthwise
 from convatlas.train.dropout import find_dropouts
+from convatlas.train.gate import find_gates
 from convatlas.train.max_pool import find_max_pools
 from convatlas.train.norm_act import find_pairs, find_sums
 from convatlas.train.relu import find_relus
@@ -30,7 +31,7 @@ def find_fused(model: nn.Module) -> list[Computed]:
         found += [(one.pool, one)] + ([] if one.act is None else [(one.act, _unchanged)])
     for pair in find_pairs(model):
         found += [(pair.norm, pair), (pair.act, _unchanged)]
-    found += [(one.block, one) for one in find_dense_blocks(model)]
+    found += [(one.block, one) for one in (*find_dense_blocks(model), *find_gates(model))]
     for one in find_sums(model):
         found += [(one.norm, _unchanged), (one.block, one)]
     return found
