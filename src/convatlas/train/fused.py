@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from convatlas.train.adjacent import Line, has_hooks
+from convatlas.train.average_pool import find_pooled_convs
 from convatlas.train.dense_block import find_dense_blocks
 from convatlas.train.depthwise import find_depthwise
 from convatlas.train.dropout import find_dropouts
@@ -29,6 +30,8 @@ def find_fused(model: nn.Module) -> list[Computed]:
     found += [(one.act, one) for one in find_relus(model)]  # unless others take it along:
     for one in find_max_pools(model):
         found += [(one.pool, one)] + ([] if one.act is None else [(one.act, _unchanged)])
+    for one in find_pooled_convs(model):
+        found += [(one.conv, one), (one.pool, _unchanged)]
     for pair in find_pairs(model):
         found += [(pair.norm, pair), (pair.act, _unchanged)]
     found += [(one.block, one) for one in (*find_dense_blocks(model), *find_gates(model))]
