@@ -342,3 +342,27 @@ def test_a_network_that_types_its_values_is_told_in_other_types():
     check(model, 1, 4, 5, 5)
     with pytest.raises(GraphError, match="sets the type of its values"):
         rewritten(Order(model, torch.ones(1, 4, 5, 5), "bfloat16"))
+
+
+def test_a_pooling_comes_before_a_pointwise_convolution():
+    pooled = nn.Sequential(nn.Conv2d(4, 6, 1), nn.AvgPool2d(2), nn.ReLU())
+    module, facts = check(pooled, 2, 4, 7, 6)
+    assert operations(module)[0] == "avg_pool2d"
+    assert (facts["pooled_first"], facts["activations_fused"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.Conv2d(4, 6, 3), nn.AvgPool2d(2)),
+        (nn.Conv2d(4, 6, 1, 2), nn.AvgPool2d(2)),
+        (nn.Conv2d(4, 6, 1, padding=1), nn.AvgPool2d(2)),
+        (nn.Conv2d(4, 6, 1), nn.AvgPool2d(2, padding=1)),
+        (nn.Conv2d(4, 6, 1), nn.AvgPool2d(2, ceil_mode=True)),
+        (nn.Conv2d(4, 6, 1), nn.ReLU(), nn.AvgPool2d(2)),
+        (nn.Conv2d(4, 6, 1), nn.MaxPool2d(2)),
+    ],
+)
+def test_other_poolings_stay_behind(layers):
+    _, facts = check(nn.Sequential(*layers), 2, 4, 9, 8)
+    assert facts["pooled_first"] == 0

@@ -15,6 +15,7 @@ from convatlas.engines.eager import dtype_of
 from convatlas.engines.engine import Order
 from convatlas.engines.graph_join import join_once
 from convatlas.engines.graph_layers import PackedLinear, PackedTranspose, ScaleShift, packed_conv
+from convatlas.engines.graph_order import pool_first
 from convatlas.engines.graph_trace import (
     arguments,
     constant,
@@ -75,6 +76,7 @@ def rewritten(order: Order, factory: Factory = no_layer) -> tuple[fx.GraphModule
     module = traced(order)
     rewriting = _Rewriting(module, dtype_of(order.precision), factory)
     with torch.no_grad():
+        rewriting.facts["pooled_first"] = pool_first(module)
         for node in reversed(list(module.graph.nodes)):  # of two convolutions that are added, the
             rewriting.visit(node)  # later one takes the addition
         for node in list(module.graph.nodes):
