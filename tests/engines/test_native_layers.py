@@ -274,6 +274,7 @@ def test_threads_of_python_do_not_disturb_each_other(kind, tile, together):
         nn.Conv2d(8, 8, 3, dilation=2),
         nn.Conv2d(8, 8, 3, groups=2),
         nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(8, 8, (3, 2), padding="same"),
         nn.Conv2d(8, 8, 3).double(),
     ],
 )

@@ -107,6 +107,31 @@ def test_sums_are_written_over_what_nobody_reads_any_more(quickest, network, ima
     assert torch.equal(found(images), first)
 
 
+class Views(nn.Module):
+    """A sum of maps, some of which are read again behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 8, H, W) -> (N, 4, H, W)."""
+        one = self.one(x)
+        part = one[:, 2:6]
+        both = self.two(x) + one
+        return both[:, :4] * part
+
+
+def test_maps_of_which_a_part_is_read_later_are_not_written_over(quickest):
+    quickest("a thread")
+    torch.manual_seed(0)
+    model, images = Views().eval(), torch.randn(2, 8, 9, 9)
+    found = ca.optimize(model, images, engine="winograd")
+    with torch.no_grad():
+        torch.testing.assert_close(found(images), model(images), rtol=1e-4, atol=1e-5)
+    assert found.report["written_in_place"] == 0
+
+
 def test_a_convolution_that_is_quicker_directly_stays_so(quickest, network, images):
     quickest(DIRECT)
     found = ca.optimize(network, images, engine="winograd")

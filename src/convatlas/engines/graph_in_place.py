@@ -82,10 +82,18 @@ def _add(module: fx.GraphModule, node: fx.Node, layer: NativeLayer) -> bool:
     """Write a sum over what is added, where nobody reads that any more."""
     x, other = node.all_input_nodes
     made_here = isinstance(_layer(module, other), NativeLayer | PackedConv | PackedPixels | Over)
-    if not made_here or max(other.users) is not node:
+    if not made_here or max(other.users) is not node or any(map(_is_view, other.users)):
         return False
     replace(module, node, Over(layer), (x, other), str(node.target))
     return True
+
+
+def _is_view(node: fx.Node) -> bool:
+    """Whether what an operation gives may lie where something that it is given does."""
+    if node.op == "call_module":
+        return False  # of those that take maps of their own, none gives these
+    schema = getattr(node.target, "_schema", None)
+    return schema is None or any(result.alias_info is not None for result in schema.returns)
 
 
 def _join(module: fx.GraphModule, node: fx.Node) -> int:

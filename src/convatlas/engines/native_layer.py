@@ -83,9 +83,14 @@ class NativeLayer(nn.Module):
 
 
 def takes(conv: nn.Conv2d) -> bool:
-    """Say whether the code computes such a convolution: no groups, no dilation, zeros outside."""
+    """Say whether the code computes such a convolution: no groups, no dilation, zeros outside.
+
+    As many of them at both sides: filters of an even size that keep the maps' see one more behind.
+    """
     how = (conv.groups, conv.dilation, conv.padding_mode)
-    return how == (1, (1, 1), "zeros") and conv.weight.dtype in (torch.float32, torch.bfloat16)
+    even = conv.padding != "same" or all(side % 2 for side in conv.kernel_size)
+    known = conv.weight.dtype in (torch.float32, torch.bfloat16)
+    return how == (1, (1, 1), "zeros") and even and known
 
 
 def padding(conv: nn.Conv2d) -> tuple[int, ...]:

@@ -3,15 +3,23 @@
 
 #pragma once
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <atomic>
 
 // GOMP_parallel: runs `work(data)` on some threads at once. Null: there is the caller's alone.
 extern "C" typedef void (*Parallel)(void (*work)(void*), void* data, unsigned threads,
                                     unsigned flags);
-extern "C" int omp_get_thread_num() __attribute__((weak));  // null where the runtime has none
 
 namespace {
+
+// The number of this thread within the caller's runtime; 0 where it tells none.
+inline long thread_number() {
+  static const auto number =
+      reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_thread_num"));
+  return number ? number() : 0;
+}
 
 constexpr long kQueues = 16;  // threads beyond that share one
 
@@ -30,7 +38,7 @@ void share(Parallel parallel, long threads, long count, const Work& work) {
   } shared{work, count, std::clamp(threads, 1L, kQueues), {}};
   const auto each = [](void* data) {
     Shared& shared = *static_cast<Shared*>(data);
-    const long own = omp_get_thread_num ? omp_get_thread_num() : 0;
+    const long own = thread_number();
     for (long k = 0; k < shared.queues; k++) {
       const long i = (own + k) % shared.queues, end = shared.begin(i + 1);
       std::atomic<long>& next = shared.queue[i].next;
