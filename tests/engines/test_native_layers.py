@@ -97,6 +97,24 @@ def test_any_product(channels, maps, size, kernel, stride, padding, act, plan, r
 
 
 @pytest.mark.parametrize("plan", PRODUCTS, ids=str)
+@pytest.mark.parametrize(
+    ("conv", "size"),
+    [
+        (nn.Conv2d(8, 8, 1, padding=(1, 0)), (4, 5)),
+        (nn.Conv2d(8, 8, 1, padding=(0, 1)), (1, 5)),
+        (nn.Conv2d(8, 8, 3, 2, 1), (2, 2)),  # one output, fewer than threads
+        (nn.Conv2d(8, 8, 1, 2), (1, 1)),
+    ],
+)
+def test_products_of_one_image(plan, conv, size):
+    def compute() -> None:
+        check(ProductConv(conv, None, plan), conv, None, torch.randn(1, 8, *size))
+
+    with ThreadPoolExecutor(1) as pool:  # a thread that has computed nothing before
+        pool.submit(compute).result()
+
+
+@pytest.mark.parametrize("plan", PRODUCTS, ids=str)
 @pytest.mark.parametrize("channels", [1025, 2600])
 def test_products_of_many_channels_are_summed_in_parts(plan, channels):
     torch.manual_seed(channels)

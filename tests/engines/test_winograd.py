@@ -1,6 +1,7 @@
 """The engine of Winograd's convolutions: which layers it takes, and what happens without it."""
 
 import stat
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -107,29 +108,54 @@ def test_sums_are_written_over_what_nobody_reads_any_more(quickest, network, ima
     assert torch.equal(found(images), first)
 
 
-class Views(nn.Module):
-    """A sum of maps, some of which are read again behind it."""
+class Made(nn.Module):
+    """Four convolutions and a function of them and of maps."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.one, self.two = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.layers = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(4))
+        self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 8, H, W) -> (N, 4, H, W)."""
-        one = self.one(x)
-        part = one[:, 2:6]
-        both = self.two(x) + one
-        return both[:, :4] * part
+        """(N, 8, H, W) -> (N, channels, H, W)."""
+        return self.function(x, *self.layers)
 
 
-def test_maps_of_which_a_part_is_read_later_are_not_written_over(quickest):
+def a_view(x, first, second, *_):
+    y = first(x)
+    part = y[:, 2:6]
+    return (second(x) + y)[:, :4] * part
+
+
+def its_own_input(x, first, second, *_):
+    y = first(x)
+    return (second(y) + y).relu()
+
+
+def a_later_read(x, first, second, third, fourth):
+    y, other = first(x), fourth(x)
+    part = second(y)
+    total = (third(other) + y).relu()
+    return torch.cat([torch.cat([total, other], 1), part], 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "written"), [(a_view, 0), (its_own_input, 0), (a_later_read, 1)]
+)
+def test_what_is_read_later_is_not_written_over(function, written, quickest):
     quickest("a thread")
     torch.manual_seed(0)
-    model, images = Views().eval(), torch.randn(2, 8, 9, 9)
+    model, images = Made(function).eval(), torch.randn(2, 8, 9, 9)
     found = ca.optimize(model, images, engine="winograd")
     with torch.no_grad():
         torch.testing.assert_close(found(images), model(images), rtol=1e-4, atol=1e-5)
-    assert found.report["written_in_place"] == 0
+    assert found.report["written_in_place"] == written
+
+
+def test_very_wide_maps_are_measured_by_as_many_rows_as_a_filter_has(quickest):
+    quickest("a thread")
+    conv = nn.Conv2d(1, 1, (11, 1), padding=(5, 0))
+    assert WinogradLayers()(conv, torch.Size((1, 1, 12, 5000)), None, False) is not None
 
 
 def test_a_convolution_that_is_quicker_directly_stays_so(quickest, network, images):

@@ -59,10 +59,12 @@ def write_in_place(module: fx.GraphModule) -> int:
         layer = _layer(module, node)
         if isinstance(layer, Append) and len(node.args) == 2:
             count += _append(module, node, layer)
-        elif isinstance(layer, NativeLayer) and len(node.args) == 2:
-            count += _add(module, node, layer)
         elif node.target is aten.cat.default and node.args[1:] == (1,):
             count += _join(module, node)
+    for node in list(module.graph.nodes):  # behind the others, which move reads to later places
+        layer = _layer(module, node)
+        if isinstance(layer, NativeLayer) and len(node.args) == 2:
+            count += _add(module, node, layer)
     module.graph.lint()
     module.delete_all_unused_submodules()
     module.recompile()
@@ -80,7 +82,9 @@ def _append(module: fx.GraphModule, node: fx.Node, join: Append) -> bool:
 
 def _add(module: fx.GraphModule, node: fx.Node, layer: NativeLayer) -> bool:
     """Write a sum over what is added, where nobody reads that any more."""
-    x, other = node.all_input_nodes
+    x, other = cast("Sequence[fx.Node]", node.args)
+    if x is other:
+        return False
     made_here = isinstance(_layer(module, other), NativeLayer | PackedConv | PackedPixels | Over)
     if not made_here or max(other.users) is not node or any(map(_is_view, other.users)):
         return False

@@ -61,7 +61,7 @@ class WinogradLayers:
 
     def _quickest(self, name: str, layer: _Layer, size: torch.Size, residual: bool) -> Plan | None:
         """Measure all ways of computing one layer; None: directly."""
-        x = torch.randn(_part(size)).to(layer.weight.dtype)
+        x = torch.randn(_part(layer, size)).to(layer.weight.dtype)
         if isinstance(layer, nn.Linear):
             direct: nn.Module = PackedLinear(layer, x.shape, None)
         else:
@@ -106,12 +106,13 @@ def _tiles(size: Sequence[int]) -> int:
     return size[0] * -(-size[2] // 4) * -(-size[3] // 4)
 
 
-def _part(size: torch.Size) -> list[int]:
+def _part(layer: _Layer, size: torch.Size) -> list[int]:
     """Cut maps down to what is enough to measure: images first, then rows."""
-    if len(size) == 2:
+    if isinstance(layer, nn.Linear):
         return list(size)
     images = min(size[0], -(-_MANY_TILES // _tiles((1, *size[1:]))))
-    rows = size[2] if images > 1 else min(size[2], -(-_MANY_TILES // -(-size[3] // 4)) * 4 + 2)
+    rows = -(-_MANY_TILES // -(-size[3] // 4)) * 4 + layer.kernel_size[0] - 1
+    rows = size[2] if images > 1 else min(size[2], rows)
     return [images, size[1], rows, size[3]]
 
 

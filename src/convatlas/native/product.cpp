@@ -72,7 +72,8 @@ class Run {
         depth_(layer.channels * layer.high * layer.wide), maps_(up(layer.maps, kLanes)),
         panels_((maps_ + kPanel - 1) / kPanel), input_(of(call.input)), added_(of(call.added)),
         output_(of(call.output)),
-        there_(layer.high * layer.wide * layer.down * layer.right == 1 && input_.even()),
+        there_(layer.high * layer.wide * layer.down * layer.right == 1 &&
+               layer.pad_top + layer.pad_left == 0 && input_.even()),
         row_(there_ ? call.input.pixel : spread(depth_)) {}
 
   bool run() {
@@ -82,6 +83,7 @@ class Run {
     if (!layer_.together) {
       spawn(blocks, [&](long block) {
         const long from = first(block), count = first(block + 1) - from;
+        if (count == 0) return;  // there are fewer pixels than threads
         const Value* rows = there_ ? input_[from] : memory(count);
         if (!rows) return failed_.store(true);
         if (!there_) gather(from, 0, count, const_cast<Value*>(rows));

@@ -30,7 +30,7 @@ class Gate:
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same, weighed."""
         block = self.block
-        if not can_take(x):
+        if not can_take(x) or x.numel() == 0:
             return type(block).forward(block, x)
         x, mean = _Squeeze.apply(x)
         weights = block.gate(block.expand(block.act(block.reduce(mean))))
