@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from convatlas.catalog import build
 from convatlas.errors import FileError, InputError, UnknownNameError
@@ -122,6 +122,38 @@ def test_a_file_that_answers_otherwise_is_not_kept(network, metadata, tmp_path, 
         export_network(network, metadata, tmp_path / "net.pt2", "torch", any_size=False)
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt2"]
     assert (tmp_path / "net.pt2").read_text() == "the file of before"
+
+
+class Rounded(nn.Module):
+    """Loses most digits of its answers on the way."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, classes)."""
+        return self.network(x) + 1e4 - 1e4
+
+
+@pytest.mark.parametrize(("error", "fits"), [(1e-3, True), (3e-2, False)])
+def test_a_network_that_loses_digits_itself_may_answer_less_alike(
+    error, fits, network, metadata, tmp_path, monkeypatch
+):
+    def other(places):
+        run, text = formats.torch_program.read(places)
+        return (lambda x: run(x) + error * run(x).abs().max()), text
+
+    kind = formats.Format((".pt2",), (), "", lambda p: p, _write, other)
+    monkeypatch.setitem(formats.FORMATS, "torch", kind)
+    model, path = Rounded(network), tmp_path / "net.pt2"
+    if fits:
+        assert export_network(model, metadata, path, "torch", any_size=False).bytes > 0
+        with pytest.raises(InputError, match="beyond 1e-04"):
+            export_network(network, metadata, path, "torch", any_size=False)
+    else:
+        with pytest.raises(InputError, match=r"was not written: .* a relative error"):
+            export_network(model, metadata, path, "torch", any_size=False)
 
 
 _write = formats.torch_program.write

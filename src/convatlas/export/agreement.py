@@ -1,15 +1,17 @@
 """How far another runtime's answers are from those of the network itself."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.errors import InputError
 
 LEAST_TOP1 = 0.99  # part of the answers whose class must be the same
 FLOAT32_TOLERANCE = 1e-4  # sums in another order, and Winograd's transforms
+ROUNDINGS = 4  # times a network's own error that another order of its sums may bring
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,16 @@ def compare(expected: Tensor, found: Tensor, tolerance: float) -> Agreement:
         decided = torch.ones_like(same)
     agreed = same[decided].double().mean().item() if decided.any() else 1.0
     return Agreement(error, same.double().mean().item(), agreed)
+
+
+def rounding(model: nn.Module, x: Tensor, logits: Tensor) -> float:
+    """Give the relative error that a network itself makes: of its answers against float64.
+
+    Deep networks with fresh weights enlarge what is lost in rounding, layer by layer.
+    """
+    with torch.inference_mode():
+        exact = copy.deepcopy(model).double()(x.double())
+    return compare(exact, logits, 1.0).relative_error
 
 
 def worst(found: list[Agreement]) -> Agreement:
