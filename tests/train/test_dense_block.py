@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from layer_pass import gradients
 from torch import Tensor, nn
 
 from convatlas.catalog import build, spec_of
@@ -32,15 +33,10 @@ def block(name: str = "densenet40_k12_cifar") -> nn.Sequential:
 
 def learn(model: nn.Module, x: Tensor, fused: bool) -> dict[str, Tensor]:
     """Give output, gradients and statistics after one pass."""
-    model.zero_grad()
-    x = x.clone().requires_grad_()
-    with computed(find_fused(model) if fused else []):
-        y = model(x)
-    draw = torch.Generator().manual_seed(1)
-    y.backward(torch.randn(y.shape, generator=draw).to(y))
-    gradients = {name: one.grad.clone() for name, one in model.named_parameters()}
+    names = ["y", "x", *(name for name, _ in model.named_parameters())]
+    found = dict(zip(names, gradients(model, x, fused), strict=True))
     statistics = {name: one.clone() for name, one in model.named_buffers()}
-    return {"y": y.detach(), "x": x.grad, **gradients, **statistics}
+    return found | statistics
 
 
 def far(found: dict[str, Tensor], exact: dict[str, Tensor]) -> float:

@@ -22,7 +22,6 @@ _LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 6, 0.2
 _MUCH_SLOWER = 1.25
 _CACHE_FLOATS = 2**24  # more than a cache holds
 _MANY_WEIGHTS = 2**15  # that do not stay in the cache while other layers run
-
 _WORTH = 0.97  # times as quick as oneDNN: what is written in place later is not measured here
 
 DIRECT = "direct"

@@ -7,7 +7,7 @@ from ctypes import POINTER, c_long, c_void_p
 import torch
 from torch import Tensor, nn
 
-from convatlas.native.build import FOLDER, can_build, library, openmp
+from convatlas.native.build import FOLDER, library, openmp
 from convatlas.native.maps import Maps, padded
 
 _SOURCE = FOLDER / "product.cpp"
@@ -31,11 +31,6 @@ class _Call(ctypes.Structure):
         *((name, Maps) for name in ("input", "added", "output")),
         ("parallel", c_void_p),
     )
-
-
-def can_multiply() -> bool:
-    """Say whether the code is there, or can be built."""
-    return can_build(_SOURCE)
 
 
 def multiply(layer: Product, x: Tensor, y: Tensor, added: Tensor | None = None) -> None:
