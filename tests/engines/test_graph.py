@@ -10,6 +10,7 @@ from torch import nn
 from convatlas.engines.engine import Order
 from convatlas.engines.graph import rewritten
 from convatlas.engines.graph_trace import GraphError
+from convatlas.engines.wanted import Wanted
 from convatlas.layers import LocalResponseNorm
 
 
@@ -286,9 +287,9 @@ def test_a_factory_gives_the_layers_that_it_wants():
             y = self.layer(x) if other is None else self.layer(x) + other
             return y if self.act is None else self.act(y)
 
-    def factory(layer, size, act, residual):
-        asked.append((tuple(size), type(act), residual))
-        return Mine(layer, act) if layer.kernel_size == (3, 3) else None
+    def factory(wanted: Wanted):
+        asked.append((tuple(wanted.size), type(wanted.act), wanted.residual))
+        return Mine(wanted.layer, wanted.act) if wanted.layer.kernel_size == (3, 3) else None
 
     function = named(lambda n, x: n.act(n.a(n.first(x)) + x))
     layers = {"first": nn.Sequential(nn.Conv2d(4, 4, 1), nn.SiLU()), "a": conv(), "act": nn.ReLU()}
@@ -296,6 +297,75 @@ def test_a_factory_gives_the_layers_that_it_wants():
     assert operations(module) == ["FewPixels", "Mine"]
     assert asked == [((2, 4, 6, 6), nn.ReLU, True), ((2, 4, 6, 6), nn.SiLU, False)]
     assert (facts["by_factory"], facts["packed"]) == (1, 1)
+
+
+def depthwise(**how: Any) -> nn.Conv2d:
+    return nn.Conv2d(4, 4, 3, padding=1, groups=4, **how)
+
+
+def point(maps: int = 4) -> nn.Conv2d:
+    return nn.Conv2d(4, maps, 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "act", "left"),
+    [
+        ([depthwise(bias=False), learned(nn.BatchNorm2d(4)), nn.ReLU()], nn.ReLU, []),
+        ([depthwise(stride=2), nn.ReLU6()], nn.ReLU6, []),
+        ([depthwise()], None, []),
+        ([learned(nn.BatchNorm2d(4)), nn.ReLU()], nn.ReLU, []),
+        ([conv(), nn.ReLU(), learned(nn.BatchNorm2d(4))], None, ["PackedConv"]),
+    ],
+)
+def test_filters_of_single_maps_are_computed_with_the_convolution_behind(layers, act, left):
+    class Both(nn.Module):
+        def __init__(self, wanted: Wanted) -> None:
+            super().__init__()
+            assert wanted.before is not None
+            self.layers = nn.Sequential(wanted.before.conv, wanted.before.act or nn.Identity())
+            self.last, self.act = wanted.layer, wanted.act or nn.Identity()
+            assert (type(wanted.before.act) if wanted.before.act else None) is act
+
+        def forward(self, x):
+            return self.act(self.last(self.layers(x)))
+
+    model = Made(
+        named(lambda n, x: n.act(n.point(n.first(x)))),
+        first=nn.Sequential(*layers),
+        point=point(6),
+        act=nn.ReLU(),
+    )
+    module, facts = check(
+        model, 2, 4, 6, 6, factory=lambda wanted: Both(wanted) if wanted.before else None
+    )
+    assert operations(module) == [*left, "Both"]
+    assert facts["filters_before"] == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda n, x: n.point(n.norm(n.conv(x))),  # folded instead
+        lambda n, x: (lambda y: n.point(y) + y)(n.norm(x)),  # read twice
+        lambda n, x: (lambda y: n.point(n.norm(y)) + y)(n.depthwise(x)),
+        lambda n, x: n.point(n.wider(x)[:, :4]),
+        lambda n, x: n.conv(n.depthwise(x)),  # not 1x1
+        lambda n, x: n.point(nn.functional.relu(nn.functional.softmax(x, 1))),
+    ],
+)
+def test_what_others_need_stays_apart(function):
+    layers = {"point": point(), "norm": learned(nn.BatchNorm2d(4)), "conv": conv()}
+    layers |= {"depthwise": depthwise(), "wider": nn.Conv2d(4, 8, 3, padding=1, groups=4)}
+    asked = []
+
+    def factory(wanted: Wanted) -> None:
+        if wanted.before is not None and wanted.before.conv.kernel_size == (3, 3):
+            asked.append(wanted)  # where the norm is read twice, filters before it are not taken
+        return None  # noqa: RET501
+
+    _, facts = check(Made(named(function), **layers), 2, 4, 6, 6, factory=factory)
+    assert not asked
+    assert facts["filters_before"] == 0
 
 
 def test_its_tensors_are_its_own():

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from convatlas.engines.native_build import no_compiler
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.engines.product_conv import ProductConv, ProductLinear
+from convatlas.engines.separable_conv import SeparableConv, separable
+from convatlas.engines.wanted import Before
 from convatlas.engines.winograd_conv import WinogradConv, filters
 from convatlas.errors import InputError
 from convatlas.native.maps import Plan
@@ -94,6 +96,57 @@ def test_any_product(channels, maps, size, kernel, stride, padding, act, plan, r
     x = torch.randn(2, channels, *size)
     other = torch.randn_like(conv(x)).detach() if residual else None
     check(ProductConv(conv, act, plan), conv, act, x, other)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    channels=st.integers(1, 70),
+    maps=st.integers(1, 140),
+    size=st.tuples(st.integers(5, 14), st.integers(5, 14)),
+    kernel=st.tuples(st.integers(1, 5), st.sampled_from([1, 3, 5])),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    acts=st.tuples(*[st.sampled_from([None, nn.ReLU(), nn.ReLU6()])] * 2),
+    plan=st.sampled_from(PRODUCTS),
+    residual=st.booleans(),
+    part=st.booleans(),
+)
+def test_filters_of_single_maps_and_what_follows(
+    channels, maps, size, kernel, stride, padding, acts, plan, residual, part
+):
+    torch.manual_seed(channels + maps)
+    bias = not residual
+    first = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=bias)
+    conv, (between, act) = nn.Conv2d(channels, maps, 1), acts
+    assert separable(Before(first, between), conv)
+    x = torch.randn(2, channels, *size)
+    if part:  # of wider maps
+        wide = torch.randn(2, channels + 3, *size).contiguous(memory_format=torch.channels_last)
+        x = wide[:, 2 : 2 + channels]
+    with torch.no_grad():
+        given = expected(first, between, x, None)
+    other = torch.randn_like(conv(given.float())).detach() if residual else None
+    with torch.inference_mode():
+        found = SeparableConv(Before(first, between), conv, act, plan)(x, other)
+        wanted = expected(conv, act, given, other)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "act", "conv"),
+    [
+        (nn.Conv2d(8, 8, (8, 3), groups=8), None, nn.Conv2d(8, 4, 1)),  # too high
+        (nn.Conv2d(8, 8, (3, 4), groups=8), None, nn.Conv2d(8, 4, 1)),  # of 4 columns
+        (nn.Conv2d(8, 8, 3, (1, 3), groups=8), None, nn.Conv2d(8, 4, 1)),
+        (nn.Conv2d(8, 8, 3, dilation=2, groups=8), None, nn.Conv2d(8, 4, 1)),
+        (nn.Conv2d(8, 8, 3, groups=4), None, nn.Conv2d(8, 4, 1)),
+        (nn.Conv2d(8, 8, 3, groups=8), nn.SiLU(), nn.Conv2d(8, 4, 1)),
+        (nn.Conv2d(8, 8, 3, groups=8), None, nn.Conv2d(8, 4, 1, padding=1)),
+        (nn.Conv2d(8, 8, 3, groups=8), None, nn.Conv2d(8, 4, 3)),
+    ],
+)
+def test_other_filters_are_not_computed_together(first, act, conv):
+    assert not separable(Before(first, act), conv)
 
 
 @pytest.mark.parametrize("plan", PRODUCTS, ids=str)

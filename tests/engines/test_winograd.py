@@ -13,6 +13,7 @@ from convatlas.catalog import build
 from convatlas.engines import optimize, roster, winograd_choice
 from convatlas.engines.engine import EngineError, EngineWarning, Order
 from convatlas.engines.graph_layers import PackedConv
+from convatlas.engines.wanted import Wanted
 from convatlas.engines.winograd import Winograd
 from convatlas.engines.winograd_choice import DIRECT, WinogradLayers
 from convatlas.engines.winograd_conv import WinogradConv
@@ -155,7 +156,7 @@ def test_what_is_read_later_is_not_written_over(function, written, quickest):
 def test_very_wide_maps_are_measured_by_as_many_rows_as_a_filter_has(quickest):
     quickest("a thread")
     conv = nn.Conv2d(1, 1, (11, 1))
-    assert WinogradLayers()(conv, torch.Size((1, 1, 12, 5000)), None, False) is not None
+    assert WinogradLayers()(Wanted(conv, torch.Size((1, 1, 12, 5000)), None)) is not None
 
 
 def test_a_convolution_that_is_quicker_directly_stays_so(quickest, network, images):
@@ -169,11 +170,11 @@ def test_a_shape_is_measured_once(quickest, monkeypatch):
     quickest("F(4x4")
     layers, conv = WinogradLayers(), nn.Conv2d(16, 16, 3, padding=1)
     size = torch.Size((1, 16, 8, 8))
-    assert isinstance(layers(conv, size, nn.ReLU(), False), WinogradConv)
+    assert isinstance(layers(Wanted(conv, size, nn.ReLU())), WinogradConv)
     monkeypatch.setattr(winograd_choice, "_measure", None)
-    assert isinstance(layers(nn.Conv2d(16, 16, 3, padding=1), size, None, False), WinogradConv)
-    assert layers(nn.Conv2d(16, 16, 5, groups=2), size, None, False) is None
-    assert layers(nn.Conv2d(16, 16, 1).bfloat16(), size, None, False) is None
+    assert isinstance(layers(Wanted(nn.Conv2d(16, 16, 3, padding=1), size, None)), WinogradConv)
+    assert layers(Wanted(nn.Conv2d(16, 16, 5, groups=2), size, None)) is None
+    assert layers(Wanted(nn.Conv2d(16, 16, 1).bfloat16(), size, None)) is None
 
 
 def test_the_ways_are_measured_in_turn():

@@ -4,7 +4,7 @@ What happens to a layer's output before anyone else reads it is done while it is
 norm becomes other weights; an activation or a residual addition becomes part of the convolution.
 """
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import torch
@@ -15,6 +15,14 @@ from convatlas.engines.eager import dtype_of
 from convatlas.engines.engine import Order
 from convatlas.engines.graph_join import join_once
 from convatlas.engines.graph_layers import PackedLinear, PackedTranspose, ScaleShift, packed_conv
+from convatlas.engines.graph_modules import (
+    ACTIVATIONS,
+    conv_of,
+    linear_of,
+    norm_of,
+    scale_and_shift,
+    transpose_of,
+)
 from convatlas.engines.graph_order import pool_first
 from convatlas.engines.graph_trace import (
     arguments,
@@ -26,35 +34,13 @@ from convatlas.engines.graph_trace import (
     shape,
     traced,
 )
+from convatlas.engines.wanted import Before, Factory, Wanted, no_layer
 
 aten = torch.ops.aten
-# Of a convolution or linear layer, the size of its input, the activation after it or None, and
-# whether a tensor is added before that; gives a module called with (x) or (x, other), channels
-# last; None: oneDNN's.
-Factory = Callable[[nn.Conv2d | nn.Linear, torch.Size, nn.Module | None, bool], nn.Module | None]
 _CONV, _TRANSPOSE = aten.conv2d.default, aten.conv_transpose2d.input
-_LINEAR, _NORM, _ADD = aten.linear.default, aten.batch_norm.default, aten.add.Tensor
-_ACTS: dict[Any, Callable[..., nn.Module]] = {
-    aten.relu.default: lambda _: nn.ReLU(),
-    aten.relu6.default: lambda _: nn.ReLU6(),
-    aten.hardtanh.default: lambda _, low=-1.0, high=1.0: _clamp(low, high),
-    aten.leaky_relu.default: lambda _, slope=0.01: nn.LeakyReLU(slope),
-    aten.silu.default: lambda _: nn.SiLU(),
-    aten.sigmoid.default: lambda _: nn.Sigmoid(),
-    aten.tanh.default: lambda _: nn.Tanh(),
-    aten.hardswish.default: lambda _: nn.Hardswish(),
-    aten.hardsigmoid.default: lambda _: nn.Hardsigmoid(),
-}
-
-
-def no_layer(
-    layer: nn.Conv2d | nn.Linear,  # noqa: ARG001
-    size: torch.Size,  # noqa: ARG001
-    act: nn.Module | None,  # noqa: ARG001
-    residual: bool,  # noqa: ARG001
-) -> nn.Module | None:
-    """Leave every layer to oneDNN."""
-    return None
+_LINEAR, _ADD = aten.linear.default, aten.add.Tensor
+_FOLDING = (_CONV, _TRANSPOSE, _LINEAR)  # take the norm behind them
+_ONCE: dict[str, Any] = {"stride": [1], "padding": [0], "dilation": [1]}
 
 
 def rewritten(order: Order, factory: Factory = no_layer) -> tuple[fx.GraphModule, dict[str, Any]]:
@@ -62,8 +48,7 @@ def rewritten(order: Order, factory: Factory = no_layer) -> tuple[fx.GraphModule
 
     Args:
         order: The model stays as it is.
-        factory: Gives the layer that does a convolution, from its folded weights in the type
-            that is computed in.
+        factory: Gives the layer that computes what is wanted, or leaves it to oneDNN.
 
     Returns:
         A module from images of that shape and type, channels last, to logits; and how many
@@ -92,12 +77,12 @@ class _Rewriting:
     def __init__(self, module: fx.GraphModule, dtype: torch.dtype, factory: Factory) -> None:
         self.module, self.dtype, self.factory = module, dtype, factory
         names = ("packed", "norms_folded", "activations_fused", "additions_fused", "by_factory")
-        self.facts: dict[str, Any] = dict.fromkeys(names, 0)
+        self.facts: dict[str, Any] = dict.fromkeys((*names, "filters_before"), 0)
 
     def visit(self, node: fx.Node) -> None:
         """Pack a layer together with what follows it."""
-        if node.target not in (_CONV, _TRANSPOSE, _LINEAR):
-            return
+        if node.target not in _FOLDING or not node.users:
+            return  # without readers: it is computed with the convolution behind it
         given = arguments(node)
         dims = 2 if node.target is _LINEAR else 4
         weight, bias = given["weight"], given["bias"]
@@ -108,31 +93,79 @@ class _Rewriting:
             return
         last, values = self._folded(node, value, constant(self.module, bias))
         if node.target is _CONV:
-            self._pack_conv(node, last, _conv(given, *values, self.dtype))
+            self._pack_conv(node, last, conv_of(given, *values, self.dtype))
             return
         last, act = self._activation(last)
         size = shape(given["input"])
         if node.target is _LINEAR:
-            linear = _linear(*values, self.dtype)
-            layer = self.factory(linear, size, act, False)
+            linear = linear_of(*values, self.dtype)
+            layer = self.factory(Wanted(linear, size, act))
             self._count(layer)
             layer = PackedLinear(linear, size, act) if layer is None else layer
         else:
-            layer = PackedTranspose(_transpose(given, *values, self.dtype), size, act)
+            layer = PackedTranspose(transpose_of(given, *values, self.dtype), size, act)
             self._count(None)
         replace(self.module, last, layer, (given["input"],), _name(weight))
 
     def _pack_conv(self, node: fx.Node, last: fx.Node, conv: nn.Conv2d) -> None:
-        x, size = node.args[0], shape(node.args[0])
-        other = None
+        x: Any = node.args[0]
+        size, other = shape(x), None
         if conv.groups == 1:  # with groups, oneDNN would not fuse it
             last, other = self._addition(last)
         last, act = self._activation(last, relu_only=other is not None)
-        layer = self.factory(conv, size, act, other is not None)
+        wanted = Wanted(conv, size, act, other is not None)
+        given, layer = self._with_filters(x, wanted)
+        layer = self.factory(wanted) if layer is None else layer
         self._count(layer)
         layer = packed_conv(conv, size, act, other is not None) if layer is None else layer
-        given = (x,) if other is None else (x, other)
-        replace(self.module, last, layer, given, _name(node.args[1]))
+        read = (given,) if other is None else (given, other)
+        replace(self.module, last, layer, read, _name(node.args[1]))
+
+    def _with_filters(self, x: fx.Node, wanted: Wanted) -> tuple[fx.Node, nn.Module | None]:
+        """Compute filters of single maps together with the convolution that alone reads them."""
+        facts = dict(self.facts)
+        found = self._before(x) if wanted.layer.kernel_size == (1, 1) else None
+        if found is not None:
+            given, before = found
+            size = shape(given)
+            layer = self.factory(dataclasses.replace(wanted, size=size, before=before))
+            if layer is not None:
+                self.facts["filters_before"] += 1
+                return given, layer
+        self.facts = facts
+        return x, None
+
+    def _before(self, x: fx.Node) -> tuple[fx.Node, Before] | None:
+        """Find the filters or the norm that give maps, and what those read."""
+        act, given = None, _given(x)
+        if x.target in ACTIVATIONS and not x.kwargs and given is not None:
+            act = ACTIVATIONS[x.target](*x.args)
+            self.facts["activations_fused"] += 1
+            x, given = given, _given(given)
+        if given is None:
+            return None
+        found = norm_of(self.module, x, given)
+        filters, read = (x, given) if found is None else (given, _given(given))
+        conv = None if read is None else self._filters(filters)
+        if conv is not None and read is not None:
+            return read, Before(conv, act)
+        if found is None or (read is not None and filters.target in _FOLDING):
+            return None
+        scale, shift = scale_and_shift(found)
+        how = {**_ONCE, "groups": len(scale)}
+        return given, Before(conv_of(how, scale.view(-1, 1, 1, 1), shift, self.dtype), act)
+
+    def _filters(self, node: fx.Node) -> nn.Conv2d | None:
+        """Give a depthwise convolution that keeps the number of maps, its norm folded."""
+        if node.target is not _CONV or len(shape(node)) != 4:
+            return None
+        given = arguments(node)
+        weight, bias = (constant(self.module, given[name]) for name in ("weight", "bias"))
+        if weight is None or not is_constant(given["bias"]):
+            return None
+        if not given["groups"] == shape(node)[1] == shape(given["input"])[1]:
+            return None
+        return conv_of(given, *self._folded(node, weight, bias)[1], self.dtype)
 
     def _count(self, made: nn.Module | None) -> None:
         self.facts["packed" if made is None else "by_factory"] += 1
@@ -142,7 +175,7 @@ class _Rewriting:
     ) -> tuple[fx.Node, tuple[Tensor, Tensor | None]]:
         """Fold the norm that alone reads a layer's output."""
         norm = only_user(node)
-        found = _norm(self.module, norm, node)
+        found = norm_of(self.module, norm, node)
         grouped = node.target is _TRANSPOSE and arguments(node)["groups"] > 1
         if norm is None or found is None or grouped:
             return node, (weight, bias)
@@ -172,21 +205,19 @@ class _Rewriting:
         self, node: fx.Node, relu_only: bool = False
     ) -> tuple[fx.Node, nn.Module | None]:
         act = only_user(node)
-        if act is None or act.target not in _ACTS or act.kwargs:
+        if act is None or act.target not in ACTIVATIONS or act.kwargs:
             return node, None
         if relu_only and act.target is not aten.relu.default:
             return node, None
         self.facts["activations_fused"] += 1
-        return act, _ACTS[act.target](*act.args)
+        return act, ACTIVATIONS[act.target](*act.args)
 
     def visit_norm(self, node: fx.Node) -> None:
         """Make a norm that no layer could take one multiplication and addition."""
-        found = _norm(self.module, node, node.args[0] if node.args else None)
+        found = norm_of(self.module, node, node.args[0] if node.args else None)
         if found is None or len(shape(node)) != 4:
             return
-        gain, offset, mean, variance, eps = found
-        scale = (variance + eps).rsqrt() * (1 if gain is None else gain)
-        shift = (0 if offset is None else offset) - mean * scale
+        scale, shift = scale_and_shift(found)
         act = only_user(node)
         relu = act is not None and act.target is aten.relu.default
         layer = ScaleShift(*(one.to(self.dtype).view(1, -1, 1, 1) for one in (scale, shift)), relu)
@@ -195,65 +226,10 @@ class _Rewriting:
         replace(self.module, last, layer, (node.args[0],), node.name)
 
 
-def _clamp(low: float, high: float) -> nn.Module:
-    return nn.ReLU6() if (low, high) == (0, 6) else nn.Hardtanh(low, high)
-
-
-def _norm(module: nn.Module, node: fx.Node | None, given: Any) -> tuple[Any, ...] | None:
-    """Give gain, offset, mean, variance and epsilon of a batch norm by statistics that are kept."""
-    if node is None or node.target is not _NORM or node.args[0] is not given:
-        return None
-    how = arguments(node)
-    tensors = [how[name] for name in ("weight", "bias", "running_mean", "running_var")]
-    if how["training"] or tensors[2] is None or not all(map(is_constant, tensors)):
-        return None
-    return (*(constant(module, one) for one in tensors), how["eps"])
-
-
-def _conv(
-    given: dict[str, Any], weight: Tensor, bias: Tensor | None, dtype: torch.dtype
-) -> nn.Conv2d:
-    names = ("stride", "padding", "dilation")
-    how: dict[str, Any] = {name: tuple(_pair(given[name])) for name in names}
-    how["groups"] = given["groups"]
-    rows, columns = weight.shape[2:]
-    with torch.device("meta"):
-        conv = nn.Conv2d(weight.shape[1] * given["groups"], weight.shape[0], (rows, columns), **how)
-    _give(conv, weight, bias, dtype)
-    return conv
-
-
-def _transpose(
-    given: dict[str, Any], weight: Tensor, bias: Tensor | None, dtype: torch.dtype
-) -> nn.ConvTranspose2d:
-    names = ("stride", "padding", "output_padding", "dilation")
-    how: dict[str, Any] = {name: tuple(_pair(given[name])) for name in names}
-    how["groups"] = given["groups"]
-    rows, columns = weight.shape[2:]
-    with torch.device("meta"):
-        conv = nn.ConvTranspose2d(
-            weight.shape[0], weight.shape[1] * given["groups"], (rows, columns), **how
-        )
-    _give(conv, weight, bias, dtype)
-    return conv
-
-
-def _linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> nn.Linear:
-    with torch.device("meta"):
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-    _give(linear, weight, bias, dtype)
-    return linear
-
-
-def _give(layer: nn.Module, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
-    """Give a layer its tensors, in the type to compute in."""
-    for name, value in (("weight", weight), ("bias", bias)):
-        given = None if value is None else nn.Parameter(value.to(dtype, copy=True), False)
-        setattr(layer, name, given)
-
-
-def _pair(values: list[int]) -> list[int]:
-    return [*values] * 2 if len(values) == 1 else [*values]
+def _given(node: fx.Node) -> fx.Node | None:
+    """Give what an operation reads whose value one other alone reads."""
+    first = node.args[0] if node.args and only_user(node) else None
+    return first if isinstance(first, fx.Node) else None
 
 
 def _name(weight: Any) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 
 from convatlas.engines.graph_layers import ScaleShift
 from convatlas.engines.graph_trace import insert, shape
+from convatlas.engines.native_layer import NativeLayer
 
 aten = torch.ops.aten
 
@@ -98,7 +99,7 @@ def _parts(node: fx.Node) -> list[fx.Node]:
 
 
 def _grows(before: fx.Node, node: fx.Node) -> bool:
-    """Whether maps begin with those of another concatenation, which norms and joins alone read."""
+    """Whether maps begin with those of another concatenation, read by what takes parts alone."""
     had, has = _parts(before), _parts(node)
     return len(had) < len(has) and has[: len(had)] == had and all(map(_takes_parts, before.users))
 
@@ -107,7 +108,7 @@ def _takes_parts(user: fx.Node) -> bool:
     module = user.graph.owning_module
     if user.op != "call_module" or module is None:
         return user.target is aten.cat.default
-    return isinstance(module.get_submodule(str(user.target)), ScaleShift)
+    return isinstance(module.get_submodule(str(user.target)), ScaleShift | NativeLayer)
 
 
 def _join(module: fx.GraphModule, chain: list[fx.Node]) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor, fx, nn
 
 from convatlas.engines.eager import channels_last, dtype_of
 from convatlas.engines.engine import Order
-from convatlas.engines.graph import Factory, no_layer, rewritten
+from convatlas.engines.graph import rewritten
 from convatlas.engines.graph_trace import shape
+from convatlas.engines.wanted import Factory, no_layer
 
 CACHE_BYTES = 40 * 2**20  # of what an operation reads and writes; with less, calls cost more
 _SAME = 0.05  # of the largest logit: what images do to each other's is more, rounding less

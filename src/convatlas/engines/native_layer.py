@@ -32,7 +32,7 @@ class NativeLayer(nn.Module):
         self.arena = Arena() if arena is None else arena
         self.kernel, self.stride, self.padding = conv.kernel_size, conv.stride, padding(conv)
         self.dtype = conv.weight.dtype
-        self.fused = 0 if act is None else _ACTIVATIONS.get(type(act), 0)
+        self.fused = fused(act)
         self.act = None if self.fused else act
 
     def forward(self, x: Tensor, other: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -82,15 +82,20 @@ class NativeLayer(nn.Module):
         return x
 
 
-def takes(conv: nn.Conv2d) -> bool:
-    """Say whether the code computes such a convolution: no groups, no dilation, zeros outside.
+def fused(act: nn.Module | None) -> int:
+    """Give the number of an activation that the code does; 0: none, or another one."""
+    return 0 if act is None else _ACTIVATIONS.get(type(act), 0)
+
+
+def takes(conv: nn.Conv2d, groups: int = 1) -> bool:
+    """Say whether the code computes such a convolution: no dilation, zeros outside.
 
     As many of them at both sides: filters of an even size that keep the maps' see one more behind.
     """
     how = (conv.groups, conv.dilation, conv.padding_mode)
     even = conv.padding != "same" or all(side % 2 for side in conv.kernel_size)
     known = conv.weight.dtype in (torch.float32, torch.bfloat16)
-    return how == (1, (1, 1), "zeros") and even and known
+    return how == (groups, (1, 1), "zeros") and even and known
 
 
 def padding(conv: nn.Conv2d) -> tuple[int, ...]:

@@ -21,11 +21,20 @@ class ProductConv(NativeLayer):
 
     def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
         """Compute y of x, and other maps that are added; channels last."""
-        sizes = (self.channels, self.maps, *self.kernel, *self.stride, *self.padding)
+        multiply(self.layer(), x, y, other)
+
+    def layer(self) -> Product:
+        """Tell the code what it is."""
+        return self.product(self.kernel, self.stride, self.padding)
+
+    def product(
+        self, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]
+    ) -> Product:
+        """Tell the code of its tensors and its plan."""
+        sizes = (self.channels, self.maps, *kernel, *stride, *padding)
         how = (self.plan.block, self.plan.together, self.fused, torch.get_num_threads())
         halves = self.dtype == torch.bfloat16
-        layer = Product(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how, halves)
-        multiply(layer, x, y, other)
+        return Product(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how, halves)
 
 
 class ProductLinear(ProductConv):

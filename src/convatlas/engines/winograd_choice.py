@@ -1,5 +1,6 @@
 """Which convolutions are quicker by the code of native/, and cut up how: measured here."""
 
+import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -8,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.engines.graph_layers import PackedLinear, packed_conv
+from convatlas.engines.graph_layers import PackedConv, PackedLinear, ScaleShift, packed_conv
 from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.engines.product_conv import ProductConv, ProductLinear
+from convatlas.engines.separable_conv import SeparableConv, separable
+from convatlas.engines.wanted import Before, Wanted
 from convatlas.engines.winograd_conv import WinogradConv, filters
 from convatlas.native.maps import Plan
 
@@ -25,7 +28,6 @@ _MANY_WEIGHTS = 2**15  # that do not stay in the cache while other layers run
 _WORTH = 0.97  # times as quick as oneDNN: what is written in place later is not measured here
 
 DIRECT = "direct"
-_Layer = nn.Conv2d | nn.Linear
 
 
 class WinogradLayers:
@@ -42,61 +44,99 @@ class WinogradLayers:
     def __init__(self) -> None:
         """Begin with nothing measured."""
         self.choices: dict[int, dict[str, Any]] = defaultdict(dict)
-        self._plans: dict[str, Plan | None] = {}
+        self._plans: dict[str, tuple[Plan | None, float]] = {}
         self._arena = Arena()
         self._other = torch.zeros(_CACHE_FLOATS)
 
-    def __call__(
-        self, layer: _Layer, size: torch.Size, act: nn.Module | None, residual: bool
-    ) -> nn.Module | None:
-        """Give the layer for one whose input has a size, and what follows it."""
-        if not _plans(layer, size):
-            return None
-        name = _name(layer, size, residual)
+    def __call__(self, wanted: Wanted) -> nn.Module | None:
+        """Give the layer that does what is wanted."""
+        name = _name(wanted)
         if name not in self._plans:
-            self._plans[name] = self._quickest(name, layer, size, residual)
-        plan = self._plans[name]
-        return None if plan is None else _made(layer, act, plan, self._arena)
+            self._plans[name] = self._quickest(wanted) if _plans(wanted) else (None, 1.0)
+        plan, ratio = self._plans[name]
+        if _plans(wanted) and (plan is not None or wanted.before is None):
+            by = DIRECT if plan is None else str(plan)
+            self.choices[wanted.size[0]][name] = {"by": by, "times as quick": ratio}
+        return None if plan is None else _made(wanted, plan, self._arena)
 
-    def _quickest(self, name: str, layer: _Layer, size: torch.Size, residual: bool) -> Plan | None:
-        """Measure all ways of computing one layer; None: directly."""
-        x = torch.randn(_part(layer, size)).to(layer.weight.dtype)
-        if isinstance(layer, nn.Linear):
-            direct: nn.Module = PackedLinear(layer, x.shape, None)
-        else:
+    def _quickest(self, wanted: Wanted) -> tuple[Plan | None, float]:
+        """Measure all ways of computing one layer; none: directly."""
+        x = torch.randn(_part(wanted)).to(wanted.layer.weight.dtype)
+        if x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-            direct = packed_conv(layer, x.shape, None, residual)
+        plain = dataclasses.replace(wanted, size=x.shape, act=None)
+        direct = self._apart(plain)
         with torch.inference_mode():
-            added = direct(x) if residual else None
+            added = direct(x) if wanted.residual else None
         runs = {DIRECT: _run(direct, added)}
-        plans = {str(plan): plan for plan in _plans(layer, size)}
+        plans = {str(plan): plan for plan in _plans(wanted)}
         layers: dict[int, NativeLayer] = {}  # ways with the same tiles share the weights
         for key, plan in plans.items():
             if plan.tile not in layers:
-                layers[plan.tile] = _made(layer, None, plan, self._arena)
+                layers[plan.tile] = _made(plain, plan, self._arena)
             runs[key] = _planned(layers[plan.tile], plan, added)
-        many = layer.weight.numel() > _MANY_WEIGHTS
+        many = wanted.layer.weight.numel() > _MANY_WEIGHTS
         seconds = _measure(runs, x, self._other if many else None)
         best = min(plans, key=lambda key: seconds[key])
         ratio = round(seconds[DIRECT] / seconds[best], 2)
-        if ratio < _WORTH:
-            best, ratio = DIRECT, 1.0
-        self.choices[size[0]][name] = {"by": best, "times as quick": ratio}
-        return plans.get(best)
+        return (plans[best], ratio) if ratio >= _WORTH else (None, 1.0)
+
+    def _apart(self, wanted: Wanted) -> nn.Module:
+        """Give oneDNN's layer; or that of the filters before it, and the quickest behind."""
+        layer, size, before = wanted.layer, wanted.size, wanted.before
+        if isinstance(layer, nn.Linear):
+            return PackedLinear(layer, size, wanted.act)
+        if before is None:
+            return packed_conv(layer, size, wanted.act, wanted.residual)
+        with torch.inference_mode():
+            first = _alone(before, size)
+            given = first(torch.empty(size).contiguous(memory_format=torch.channels_last))
+        alone = dataclasses.replace(wanted, size=given.shape, before=None)
+        plan = self._plans.setdefault(_name(alone), self._quickest(alone))[0]
+        return _Chain(first, _made(alone, plan, self._arena) if plan else self._apart(alone))
 
 
-def _name(layer: _Layer, size: torch.Size, residual: bool) -> str:
-    sides = "x".join(map(str, size))
+class _Chain(nn.Module):
+    """Two layers of which the second may add other maps."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor, *other: Tensor) -> Tensor:
+        return self.second(self.first(x), *other)
+
+
+def _alone(before: Before, size: torch.Size) -> nn.Module:
+    """Give the layer that else computes filters of single maps."""
+    conv = before.conv
+    if conv.kernel_size != (1, 1) or conv.stride != (1, 1) or conv.bias is None:
+        return PackedConv(conv, size, before.act)
+    scale, shift = (one.detach().view(1, -1, 1, 1) for one in (conv.weight, conv.bias))
+    return ScaleShift(scale, shift, before.act is not None)
+
+
+def _name(wanted: Wanted) -> str:
+    layer, sides = wanted.layer, "x".join(map(str, wanted.size))
     if isinstance(layer, nn.Linear):
         return f"linear, {sides} to {layer.out_features}"
-    name = f"{layer.kernel_size[0]}x{layer.kernel_size[1]}, {sides}"
-    name += f" to {layer.out_channels}, stride {layer.stride}, padding {layer.padding}"
-    return name + (" + other" if residual else "")
+    before = "" if wanted.before is None else f"{_filters(wanted.before.conv)} of each, "
+    return f"{before}{_filters(layer)}, {sides} to {layer.out_channels}" + (
+        " + other" if wanted.residual else ""
+    )
 
 
-def _made(layer: _Layer, act: nn.Module | None, plan: Plan, arena: Arena) -> NativeLayer:
+def _filters(conv: nn.Conv2d) -> str:
+    sides = "x".join(map(str, conv.kernel_size))
+    return f"{sides}, stride {conv.stride}, padding {conv.padding}"
+
+
+def _made(wanted: Wanted, plan: Plan, arena: Arena) -> NativeLayer:
+    layer, act = wanted.layer, wanted.act
     if isinstance(layer, nn.Linear):
         return ProductLinear(layer, act, plan, arena)
+    if wanted.before is not None:
+        return SeparableConv(wanted.before, layer, act, plan, arena)
     kind = ProductConv if plan.tile == 1 else WinogradConv
     return kind(layer, act, plan, arena)
 
@@ -105,27 +145,32 @@ def _tiles(size: Sequence[int]) -> int:
     return size[0] * -(-size[2] // 4) * -(-size[3] // 4)
 
 
-def _part(layer: _Layer, size: torch.Size) -> list[int]:
+def _part(wanted: Wanted) -> list[int]:
     """Cut maps down to what is enough to measure: images first, then rows."""
+    layer, size = wanted.layer, wanted.size
     if isinstance(layer, nn.Linear):
         return list(size)
+    first = layer if wanted.before is None else wanted.before.conv
     images = min(size[0], -(-_MANY_TILES // _tiles((1, *size[1:]))))
-    rows = -(-_MANY_TILES // -(-size[3] // 4)) * 4 + layer.kernel_size[0] - 1
+    rows = -(-_MANY_TILES // -(-size[3] // 4)) * 4 + first.kernel_size[0] - 1
     rows = size[2] if images > 1 else min(size[2], rows)
     return [images, size[1], rows, size[3]]
 
 
-def _plans(layer: _Layer, size: Sequence[int]) -> list[Plan]:
+def _plans(wanted: Wanted) -> list[Plan]:
     """Give what is worth trying."""
+    layer = wanted.layer
     if isinstance(layer, nn.Linear):
         return [Plan(1, 192, True)]
     if filters(layer) and layer.in_channels >= _LEAST_CHANNELS:
         found = [Plan(4, 12, False), Plan(4, 24, False), Plan(4, 96, True)]
-        if _tiles(size) <= _FEW_TILES:
+        if _tiles(wanted.size) <= _FEW_TILES:
             found += [Plan(2, 24, False), Plan(2, 192, True)]
         return found
     # in bfloat16 oneDNN multiplies twice as many values at once
     if not takes(layer) or layer.weight.dtype == torch.bfloat16:
+        return []
+    if wanted.before is not None and not separable(wanted.before, layer):
         return []
     return [Plan(1, 48, False), Plan(1, 192, False), Plan(1, 384, True)]
 

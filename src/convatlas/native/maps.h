@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <algorithm>
+
 extern "C" struct Maps {  // data null: there are none
   void* data;
   long image, row, pixel;  // distances in values
@@ -12,6 +14,13 @@ namespace {
 struct Place {
   long image, top, left;
 };
+
+// The pixel outside of maps.
+template <class Value>
+const Value* nothing(float* memory, long channels) {
+  std::fill(memory, memory + channels, 0.f);
+  return reinterpret_cast<const Value*>(memory);
+}
 
 // The outputs of a convolution, in tiles.
 struct Grid {

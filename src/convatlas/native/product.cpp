@@ -3,11 +3,13 @@
 // The pixels that an output sees are a row of a matrix. Of 1x1 filters whose pixels lie evenly apart
 // those are read where they are; else a block of rows is gathered, which stays in the cache. What
 // follows (bias, the sum of a residual unit, the activation) is done while sums leave the registers:
-// maps are written once. Values and weights are of float32 or of bfloat16; computed with is float32.
+// maps are written once. Filters that look at one map each (a depthwise convolution, or a norm) may
+// come before 1x1 filters: what they give stays in the cache. Values and weights are of float32 or of bfloat16; computed with is float32.
 // One image through a linear layer reads its weights as quickly as memory gives them.
 
 #include <atomic>
 
+#include "depthwise.h"
 #include "maps.h"
 #include "panels.h"
 #include "threads.h"
@@ -24,6 +26,7 @@ struct Product {
   long activation;  // 0: none, 1: ReLU, 2: ReLU6
   long threads;
   long halves;  // 1: values and weights of bfloat16, 0: of float32
+  Depthwise before;
 };
 
 struct ProductCall {
@@ -36,11 +39,12 @@ struct ProductCall {
 namespace {
 
 constexpr long kDeep = 1024;       // channels at a time: a panel of them leaves room in the cache
-constexpr long kFar = 128 << 10;   // bytes of a panel from which on the next does not fit beside it
+constexpr long kCache = 768 << 10;  // bytes that stay in a core's cache
 constexpr long kNear = 4 << 10;    // bytes to fetch ahead then
 constexpr long kParts = 32;        // that threads share the rows of a block in
 
 thread_local Scratch partial;  // sums over some of the channels
+thread_local Scratch outside;  // the pixel outside of maps
 
 // Maps by the number of a pixel.
 template <class Value>
@@ -73,7 +77,7 @@ class Run {
         panels_((maps_ + kPanel - 1) / kPanel), input_(of(call.input)), added_(of(call.added)),
         output_(of(call.output)),
         there_(layer.high * layer.wide * layer.down * layer.right == 1 &&
-               layer.pad_top + layer.pad_left == 0 && input_.even()),
+               layer.pad_top + layer.pad_left == 0 && !layer.before.weights && input_.even()),
         row_(there_ ? call.input.pixel : spread(depth_)) {}
 
   bool run() {
@@ -86,7 +90,7 @@ class Run {
         if (count == 0) return;  // there are fewer pixels than threads
         const Value* rows = there_ ? input_[from] : memory(count);
         if (!rows) return failed_.store(true);
-        if (!there_) gather(from, 0, count, const_cast<Value*>(rows));
+        if (!there_) fill(from, 0, count, const_cast<Value*>(rows));
         for (long i = 0; i < panels_; i++) multiply(i, from, count, rows);
       });
       return !failed_;
@@ -98,7 +102,7 @@ class Run {
       if (!rows) return false;
       if (!there_)
         spawn(parts, [&](long i) {
-          gather(from, count * i / parts, count * (i + 1) / parts, const_cast<Value*>(rows));
+          fill(from, count * i / parts, count * (i + 1) / parts, const_cast<Value*>(rows));
         });
       spawn(panels_, [&](long i) { multiply(i, from, count, rows); });
     }
@@ -119,7 +123,26 @@ class Run {
     return reinterpret_cast<Value*>(scratch.floats(rows * row_));
   }
 
-  // Some rows of a block: for each pixel, what its filters see.
+  // Some rows of a block.
+  void fill(long first, long from, long to, Value* rows) const {
+    layer_.before.weights ? filter(first, from, to, rows) : gather(first, from, to, rows);
+  }
+
+  // For each pixel, what the filters before give.
+  void filter(long first, long from, long to, Value* rows) const {
+    float* zeros = outside.floats(layer_.channels);
+    if (!zeros) return failed_.store(true);
+    const Filters<Value> filters(layer_.before, call_.input, call_.height, call_.width,
+                                 layer_.channels, nothing<Value>(zeros, layer_.channels));
+    for (long r = from; r < to;) {
+      const Place at = grid_.place(first + r);
+      const long some = std::min(to - r, call_.out_width - at.left);
+      filters.give(at, some, rows + r * row_, row_);
+      r += some;
+    }
+  }
+
+  // For each pixel, what the product's own filters see.
   void gather(long first, long from, long to, Value* rows) const {
     const long one = layer_.channels, line = layer_.wide * one;
     for (long r = from; r < to; r++) {
@@ -158,7 +181,8 @@ class Run {
       constexpr int V = decltype(width)::value;
       const Value* b = weights(panel);
       const long after = panel + (layer_.together ? layer_.threads : 1);
-      const bool far = V * kLanes * depth_ * long{sizeof(Value)} >= kFar;
+      const long held = (2 * V * kLanes * depth_ + count * row_) * long{sizeof(Value)};
+      const bool far = held > kCache;  // the next panel does not fit beside this one
       const auto next = [&](const Value* now) {
         return far ? now + kNear / sizeof(Value) : after < panels_ ? weights(after) : b;
       };

@@ -13,8 +13,19 @@ from convatlas.native.maps import Maps, padded
 _SOURCE = FOLDER / "product.cpp"
 
 
+class Depthwise(ctypes.Structure):
+    """Filters that look at one map each: (rows * columns, channels), and how they move."""
+
+    _fields_ = (
+        ("weights", c_void_p),
+        ("bias", c_void_p),
+        *((name, c_long) for name in ("high", "wide", "down", "right", "pad_top", "pad_left")),
+        ("activation", c_long),
+    )
+
+
 class Product(ctypes.Structure):
-    """A convolution or linear layer: its weights, and how it is computed."""
+    """A convolution or linear layer: its weights, and how it is computed; filters before it."""
 
     _fields_ = (
         ("weights", c_void_p),
@@ -22,6 +33,7 @@ class Product(ctypes.Structure):
         *((name, c_long) for name in ("channels", "maps", "high", "wide", "down", "right")),
         *((name, c_long) for name in ("pad_top", "pad_left", "block", "together")),
         *((name, c_long) for name in ("activation", "threads", "halves")),
+        ("before", Depthwise),
     )
 
 
@@ -53,6 +65,13 @@ def in_panels(weight: Tensor) -> Tensor:
     whole = len(rows) // panel * panel
     panels = rows[:whole].view(-1, panel, rows.shape[1]).transpose(1, 2)
     return torch.cat([panels.flatten(), rows[whole:].t().flatten()])
+
+
+def in_vectors(weight: Tensor) -> Tensor:
+    """Lay out filters (channels, 1, rows, columns) as `Depthwise` has them, in float32."""
+    channels = weight.shape[0]
+    rows = weight.float().permute(2, 3, 1, 0).flatten(0, 2)
+    return nn.functional.pad(rows, (0, padded(channels, lanes()) - channels)).contiguous()
 
 
 def lanes() -> int:
