@@ -11,6 +11,9 @@ from torch import Tensor
 
 _LEAST_BYTES = 2**18  # smaller ones the C library keeps by itself
 _STEP = 2**16
+_LARGE_PAGE = 2**21
+_CHUNK_BYTES = 2**23
+_LINE = 64  # bytes: pieces begin at whole lines of a cache
 
 
 class Arena:
@@ -23,7 +26,7 @@ class Arena:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._free: list[mmap.mmap] = []
+        self._free: list[memoryview] = []
         # of one thread several times: the last reference may go while a block is looked for
         self._lock = threading.RLock()
 
@@ -47,7 +50,7 @@ class Arena:
         with self._lock:
             return sum(len(block) for block in self._free)
 
-    def _block(self, size: int) -> mmap.mmap:
+    def _block(self, size: int) -> memoryview:
         """Take the smallest free block that is large enough, or a new one."""
         with self._lock:
             fitting = [block for block in self._free if len(block) >= size]
@@ -57,9 +60,29 @@ class Arena:
                 return block
         return _in_large_pages(size)
 
-    def _give_back(self, block: mmap.mmap) -> None:
+    def _give_back(self, block: memoryview) -> None:
         with self._lock:
             self._free.append(block)
+
+
+class _Chunk:
+    """Memory from which pieces are cut off; it goes when nobody holds one of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rest = memoryview(b"")
+
+    def cut(self, size: int) -> memoryview:
+        """Give the next bytes."""
+        size = -(-size // _LINE) * _LINE
+        with self._lock:
+            if size > len(self._rest):
+                self._rest = _in_large_pages(max(size, _CHUNK_BYTES))
+            found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+
+_weights = _Chunk()
 
 
 def floats(count: int) -> Tensor:
@@ -67,11 +90,17 @@ def floats(count: int) -> Tensor:
 
     Weights that are read from end to end need fewer addresses translated so.
     """
-    return torch.frombuffer(_in_large_pages(4 * count), dtype=torch.float32, count=count)
+    if count == 0:
+        return torch.empty(0)
+    return torch.frombuffer(_weights.cut(4 * count), dtype=torch.float32, count=count)
 
 
-def _in_large_pages(size: int) -> mmap.mmap:
-    block = mmap.mmap(-1, -(-size // _STEP) * _STEP)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        block.madvise(mmap.MADV_HUGEPAGE)
-    return block
+def _in_large_pages(size: int) -> memoryview:
+    if size < _LARGE_PAGE // 2 or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return memoryview(mmap.mmap(-1, -(-size // _STEP) * _STEP))
+    size = -(-size // _LARGE_PAGE) * _LARGE_PAGE
+    # shared memory, which is the default, would not get large pages
+    whole = mmap.mmap(-1, size + _LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    whole.madvise(mmap.MADV_HUGEPAGE)
+    skip = -ctypes.addressof(ctypes.c_char.from_buffer(whole)) % _LARGE_PAGE
+    return memoryview(whole)[skip : skip + size]
