@@ -50,7 +50,7 @@ def conv_of(
 ) -> nn.Conv2d:
     """Give a convolution with the settings of an operation and these tensors."""
     names = ("stride", "padding", "dilation")
-    how: dict[str, Any] = {name: tuple(_pair(given[name])) for name in names}
+    how: dict[str, Any] = {name: tuple(pair(given[name])) for name in names}
     how["groups"] = given["groups"]
     rows, columns = weight.shape[2:]
     with torch.device("meta"):
@@ -64,7 +64,7 @@ def transpose_of(
 ) -> nn.ConvTranspose2d:
     """Give a transposed convolution with the settings of an operation and these tensors."""
     names = ("stride", "padding", "output_padding", "dilation")
-    how: dict[str, Any] = {name: tuple(_pair(given[name])) for name in names}
+    how: dict[str, Any] = {name: tuple(pair(given[name])) for name in names}
     how["groups"] = given["groups"]
     rows, columns = weight.shape[2:]
     with torch.device("meta"):
@@ -90,5 +90,6 @@ def _give(layer: nn.Module, weight: Tensor, bias: Tensor | None, dtype: torch.dt
         setattr(layer, name, given)
 
 
-def _pair(values: list[int]) -> list[int]:
+def pair(values: list[int]) -> list[int]:
+    """Give two numbers where an operation was given one for both axes; or none."""
     return [*values] * 2 if len(values) == 1 else [*values]

@@ -1,5 +1,6 @@
 """Layers by the code of `convatlas.native`: what is common to them."""
 
+import ctypes
 from abc import abstractmethod
 
 import torch
@@ -63,6 +64,14 @@ class NativeLayer(nn.Module):
     @abstractmethod
     def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
         """Compute y of x, and other maps that are added; channels last."""
+
+    @abstractmethod
+    def layer(self) -> ctypes.Structure:
+        """Tell the code what it is: its tensors, which must stay, and its plan."""
+
+    @abstractmethod
+    def entry(self) -> ctypes.c_void_p:
+        """Give where its code begins, which takes that and a `Call`."""
 
     def extra_repr(self) -> str:
         """Tell channels, maps and how it is cut up."""

@@ -1,12 +1,14 @@
 """Convolutions and linear layers as products of matrices: see native/product.cpp."""
 
+import ctypes
+
 import torch
 from torch import Tensor, nn
 
 from convatlas.engines.native_arena import Arena, floats
 from convatlas.engines.native_layer import NativeLayer
 from convatlas.native.maps import Plan, padded_bias
-from convatlas.native.product import Product, in_panels, multiply
+from convatlas.native.product import Product, entry, in_panels, multiply
 
 
 class ProductConv(NativeLayer):
@@ -26,6 +28,10 @@ class ProductConv(NativeLayer):
     def layer(self) -> Product:
         """Tell the code what it is."""
         return self.product(self.kernel, self.stride, self.padding)
+
+    def entry(self) -> ctypes.c_void_p:
+        """Give where product.cpp begins."""
+        return entry()
 
     def product(
         self, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]

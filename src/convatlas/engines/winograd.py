@@ -8,16 +8,18 @@ from typing import ClassVar, cast
 import torch
 from torch import fx
 
-from convatlas.engines.eager import PreparedModule, dtype_of
+from convatlas.engines.eager import PreparedModule, channels_last, dtype_of
 from convatlas.engines.engine import Order, Precision
 from convatlas.engines.graph_in_place import write_in_place
 from convatlas.engines.graph_pieces import Pieces, rewritten_in_pieces
+from convatlas.engines.graph_steps import run_in_steps
 from convatlas.engines.native_build import library, no_compiler, versions
+from convatlas.engines.native_pool import find_pools
 from convatlas.engines.packed import Packed
 from convatlas.engines.winograd_choice import WinogradLayers
 from convatlas.train.response_norm import find_response_norms
 
-_CODES = ("winograd", "product")  # of convatlas.native
+_CODES = ("winograd", "product", "pool", "steps")  # of convatlas.native
 
 
 class Winograd:
@@ -52,12 +54,16 @@ class Winograd:
             library(code)
         layers = WinogradLayers()
         module, facts = rewritten_in_pieces(order, layers)
-        graph = module.module if isinstance(module, Pieces) else module
+        graph = cast("fx.GraphModule", module.module if isinstance(module, Pieces) else module)
         norms = find_response_norms(graph)
         for one in norms:
             one.norm.forward = one
         facts["response_norms"] = len(norms)
-        facts["written_in_place"] = write_in_place(cast("fx.GraphModule", graph))
+        dtype = dtype_of(order.precision)
+        facts["pools"] = find_pools(graph, dtype, layers.arena)
+        facts["written_in_place"] = write_in_place(graph)
+        images = order.example[: facts["images_at_a_time"]].to(dtype)
+        facts["in_steps"] = run_in_steps(graph, channels_last(images))
         facts["convolutions"] = layers.choices[facts["images_at_a_time"]]
         facts["threads"] = torch.get_num_threads()
-        return PreparedModule(module, dtype_of(order.precision), facts)
+        return PreparedModule(module, dtype, facts)

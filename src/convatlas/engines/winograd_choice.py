@@ -39,13 +39,14 @@ class WinogradLayers:
     Attributes:
         choices: By the number of images and the shape of a layer: what was chosen, and how many
             times as quick as oneDNN it was.
+        arena: Where outputs lie.
     """
 
     def __init__(self) -> None:
         """Begin with nothing measured."""
         self.choices: dict[int, dict[str, Any]] = defaultdict(dict)
         self._plans: dict[str, tuple[Plan | None, float]] = {}
-        self._arena = Arena()
+        self.arena = Arena()
         self._other = torch.zeros(_CACHE_FLOATS)
 
     def __call__(self, wanted: Wanted) -> nn.Module | None:
@@ -57,7 +58,7 @@ class WinogradLayers:
         if _plans(wanted) and (plan is not None or wanted.before is None):
             by = DIRECT if plan is None else str(plan)
             self.choices[wanted.size[0]][name] = {"by": by, "times as quick": ratio}
-        return None if plan is None else _made(wanted, plan, self._arena)
+        return None if plan is None else _made(wanted, plan, self.arena)
 
     def _quickest(self, wanted: Wanted) -> tuple[Plan | None, float]:
         """Measure all ways of computing one layer; none: directly."""
@@ -73,7 +74,7 @@ class WinogradLayers:
         layers: dict[int, NativeLayer] = {}  # ways with the same tiles share the weights
         for key, plan in plans.items():
             if plan.tile not in layers:
-                layers[plan.tile] = _made(plain, plan, self._arena)
+                layers[plan.tile] = _made(plain, plan, self.arena)
             runs[key] = _planned(layers[plan.tile], plan, added)
         many = wanted.layer.weight.numel() > _MANY_WEIGHTS
         seconds = _measure(runs, x, self._other if many else None)
@@ -93,7 +94,7 @@ class WinogradLayers:
             given = first(torch.empty(size).contiguous(memory_format=torch.channels_last))
         alone = dataclasses.replace(wanted, size=given.shape, before=None)
         plan = self._plans.setdefault(_name(alone), self._quickest(alone))[0]
-        return _Chain(first, _made(alone, plan, self._arena) if plan else self._apart(alone))
+        return _Chain(first, _made(alone, plan, self.arena) if plan else self._apart(alone))
 
 
 class _Chain(nn.Module):

@@ -1,12 +1,20 @@
 """Convolutions of 3x3 by Winograd's minimal filtering: see native/winograd.cpp."""
 
+import ctypes
+
 import torch
 from torch import Tensor, nn
 
 from convatlas.engines.native_arena import Arena, floats
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.native.maps import Plan, padded_bias
-from convatlas.native.winograd import Layer, convolve, transform, transformed_size
+from convatlas.native.winograd import (
+    Layer,
+    convolve,
+    entry,
+    transform,
+    transformed_size,
+)
 
 
 class WinogradConv(NativeLayer):
@@ -24,10 +32,18 @@ class WinogradConv(NativeLayer):
 
     def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
         """Compute y of x, and other maps that are added; channels last."""
+        convolve(self.layer(), x, y, other)
+
+    def layer(self) -> Layer:
+        """Tell the code what it is."""
         plan = self.plan
         sizes = (self.channels, self.maps, *self.padding, plan.tile, plan.block, plan.together)
         how = (self.fused, torch.get_num_threads(), self.dtype == torch.bfloat16)
-        convolve(Layer(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how), x, y, other)
+        return Layer(self.weight.data_ptr(), self.bias.data_ptr(), *sizes, *how)
+
+    def entry(self) -> ctypes.c_void_p:
+        """Give where winograd.cpp begins."""
+        return entry()
 
 
 def filters(conv: nn.Conv2d) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convatlas.native.build import openmp
+
 _WIDEST = 16  # floats of a vector
 
 
@@ -47,6 +49,22 @@ class Maps(ctypes.Structure):
             return cls(None, 0, 0, 0)
         image, _, row, pixel = x.stride()
         return cls(x.data_ptr(), image, row, pixel)
+
+
+class Call(ctypes.Structure):
+    """What a layer is called with."""
+
+    _fields_ = (
+        *((name, c_long) for name in ("images", "height", "width", "out_height", "out_width")),
+        *((name, Maps) for name in ("input", "added", "output")),
+        ("parallel", c_void_p),
+    )
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, added: Tensor | None) -> "Call":
+        """Give the call that writes y, from x and perhaps what is added; on torch's threads."""
+        sizes = (x.shape[0], *x.shape[2:], *y.shape[2:])
+        return cls(*sizes, Maps.of(x), Maps.of(added), Maps.of(y), openmp())
 
 
 def padded(maps: int, lanes: int) -> int:

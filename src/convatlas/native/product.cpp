@@ -12,7 +12,6 @@
 #include "depthwise.h"
 #include "maps.h"
 #include "panels.h"
-#include "threads.h"
 
 extern "C" {
 
@@ -27,12 +26,6 @@ struct Product {
   long threads;
   long halves;  // 1: values and weights of bfloat16, 0: of float32
   Depthwise before;
-};
-
-struct ProductCall {
-  long images, height, width, out_height, out_width;
-  Maps input, added, output;
-  Parallel parallel;
 };
 }
 
@@ -71,14 +64,14 @@ class Pixels {
 template <class Value>
 class Run {
  public:
-  Run(const Product& layer, const ProductCall& call)
+  Run(const Product& layer, const Call& call)
       : layer_(layer), call_(call), grid_(call.images, call.out_height, call.out_width, 1),
         depth_(layer.channels * layer.high * layer.wide), maps_(up(layer.maps, kLanes)),
         panels_((maps_ + kPanel - 1) / kPanel), input_(of(call.input)), added_(of(call.added)),
         output_(of(call.output)),
         there_(layer.high * layer.wide * layer.down * layer.right == 1 &&
                layer.pad_top + layer.pad_left == 0 && !layer.before.weights && input_.even()),
-        row_(there_ ? call.input.pixel : spread(depth_)) {}
+        row_(there_ ? call.input.pixel : spread(depth_ + kLanes)) {}
 
   bool run() {
     const long shares = layer_.together ? 1 : layer_.threads;
@@ -145,29 +138,39 @@ class Run {
   // For each pixel, what the product's own filters see.
   void gather(long first, long from, long to, Value* rows) const {
     const long one = layer_.channels, line = layer_.wide * one;
-    for (long r = from; r < to; r++) {
-      const Place at = grid_.place(first + r);
+    Place at = grid_.place(first + from);
+    for (long r = from; r < to; r++, grid_.next(at)) {
       const long top = at.top * layer_.down - layer_.pad_top;
       const long left = at.left * layer_.right - layer_.pad_left;
       const long begin = std::clamp(-left, 0L, layer_.wide);
       const long end = std::clamp(call_.width - left, begin, layer_.wide);
+      const Value* pixel = static_cast<const Value*>(call_.input.data) +
+                           at.image * call_.input.image + top * call_.input.row +
+                           (left + begin) * call_.input.pixel;
       Value* row = rows + r * row_;
-      for (long i = 0; i < layer_.high; i++, row += line) {
-        const long y = top + i;
-        const bool outside = y < 0 || y >= call_.height;
-        if (outside || begin > 0) std::fill_n(row, outside ? line : begin * one, Value{});
-        if (outside) continue;
-        const Value* pixel = static_cast<const Value*>(call_.input.data) +
-                             at.image * call_.input.image + y * call_.input.row +
-                             (left + begin) * call_.input.pixel;
+      for (long i = 0; i < layer_.high; i++, row += line, pixel += call_.input.row) {
+        if (top + i < 0 || top + i >= call_.height) {
+          std::fill_n(row, line, Value{});
+          continue;
+        }
+        if (begin > 0) std::fill_n(row, begin * one, Value{});
         if (call_.input.pixel == one)
-          std::copy_n(pixel, (end - begin) * one, row + begin * one);
+          copy(pixel, (end - begin) * one, row + begin * one);
         else
-          for (long j = begin; j < end; j++, pixel += call_.input.pixel)
-            std::copy_n(pixel, one, row + j * one);
-        std::fill_n(row + end * one, (layer_.wide - end) * one, Value{});
+          for (long j = begin; j < end; j++)
+            std::copy_n(pixel + (j - begin) * call_.input.pixel, one, row + j * one);
+        if (end < layer_.wide) std::fill_n(row + end * one, (layer_.wide - end) * one, Value{});
       }
     }
+  }
+
+  // Whole vectors, where the maps go on for so long: of what lies behind, nothing is read.
+  void copy(const Value* from, long count, Value* to) const {
+    const Value* end = static_cast<const Value*>(call_.input.data) +
+                       (call_.images - 1) * call_.input.image +
+                       (call_.height - 1) * call_.input.row + call_.width * call_.input.pixel;
+    if (from + up(count, kLanes) > end) return void(std::copy_n(from, count, to));
+    for (long k = 0; k < count; k += kLanes) std::memcpy(to + k, from + k, sizeof(Value) * kLanes);
   }
 
   const Value* weights(long panel) const {
@@ -219,7 +222,7 @@ class Run {
   }
 
   const Product& layer_;
-  const ProductCall& call_;
+  const Call& call_;
   const Grid grid_;
   const long depth_, maps_, panels_;
   const Pixels<Value> input_, added_, output_;
@@ -235,8 +238,7 @@ extern "C" {
 int product_lanes() { return kLanes; }
 int product_panel() { return kPanel; }
 
-// Gives 0, or 1 where memory ran out.
-int product_run(const Product* layer, const ProductCall* call) {
+int product_run(const Product* layer, const Call* call) {
   if (call->images * call->out_height * call->out_width <= 0) return 0;
   return !(layer->halves ? Run<BFloat16>(*layer, *call).run() : Run<float>(*layer, *call).run());
 }

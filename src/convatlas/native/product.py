@@ -7,8 +7,8 @@ from ctypes import POINTER, c_long, c_void_p
 import torch
 from torch import Tensor, nn
 
-from convatlas.native.build import FOLDER, library, openmp
-from convatlas.native.maps import Maps, padded
+from convatlas.native.build import FOLDER, library
+from convatlas.native.maps import Call, padded
 
 _SOURCE = FOLDER / "product.cpp"
 
@@ -37,23 +37,13 @@ class Product(ctypes.Structure):
     )
 
 
-class _Call(ctypes.Structure):
-    _fields_ = (
-        *((name, c_long) for name in ("images", "height", "width", "out_height", "out_width")),
-        *((name, Maps) for name in ("input", "added", "output")),
-        ("parallel", c_void_p),
-    )
-
-
 def multiply(layer: Product, x: Tensor, y: Tensor, added: Tensor | None = None) -> None:
     """Convolve maps (N, channels, H, W) into (N, maps, H', W'), and add others to them.
 
     Raises:
         MemoryError: There is none left for a block of pixels.
     """
-    sizes = (x.shape[0], *x.shape[2:], *y.shape[2:])
-    call = _Call(*sizes, Maps.of(x), Maps.of(added), Maps.of(y), openmp())
-    if _code().product_run(layer, call):
+    if _code().product_run(layer, Call.of(x, y, added)):
         raise MemoryError("a convolution found no memory for its pixels")
 
 
@@ -79,8 +69,13 @@ def lanes() -> int:
     return _code().product_lanes()
 
 
+def entry() -> c_void_p:
+    """Give where the code of `multiply` begins."""
+    return ctypes.cast(_code().product_run, c_void_p)
+
+
 @functools.cache
 def _code() -> ctypes.CDLL:
     code = library(_SOURCE)
-    code.product_run.argtypes = (POINTER(Product), POINTER(_Call))
+    code.product_run.argtypes = (POINTER(Product), POINTER(Call))
     return code

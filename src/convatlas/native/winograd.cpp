@@ -12,7 +12,6 @@
 
 #include <atomic>
 
-#include "threads.h"
 #include "winograd_maps.h"
 
 extern "C" {
@@ -28,11 +27,6 @@ struct Layer {
   long threads;
   long halves;  // 1: maps of bfloat16, 0: of float32
 };
-
-struct Call {
-  long images, height, width, out_height, out_width;
-  Maps input, added, output;
-};
 }
 
 namespace {
@@ -40,8 +34,8 @@ namespace {
 template <class Tile, class Value>
 class Convolution {
  public:
-  Convolution(const Layer& layer, const Call& call, Parallel parallel)
-      : layer_(layer), call_(call), parallel_(parallel),
+  Convolution(const Layer& layer, const Call& call)
+      : layer_(layer), call_(call),
         grid_(call.images, call.out_height, call.out_width, Tile::kOut), tiles_(grid_.tiles),
         block_(equal_blocks()),
         maps_(up(layer.maps, kLanes)), panels_((maps_ + kPanel - 1) / kPanel),
@@ -83,7 +77,7 @@ class Convolution {
 
   template <class Work>
   void spawn(long count, const Work& work) const {
-    share(parallel_, layer_.threads, count, work);
+    share(call_.parallel, layer_.threads, count, work);
   }
 
   // The most tiles of a block: as many as asked for or a few less, so that all get equal shares.
@@ -167,7 +161,6 @@ class Convolution {
 
   const Layer& layer_;
   const Call& call_;
-  const Parallel parallel_;
   const Grid grid_;
   const long tiles_, block_, maps_, panels_;
   const long in_row_, in_step_, out_row_, out_step_;
@@ -194,16 +187,15 @@ void winograd_weights(const Filters* from, float* to, long maps, long channels, 
 namespace {
 
 template <class Value>
-bool run(const Layer& layer, const Call& call, Parallel parallel) {
-  if (layer.tile == 4) return Convolution<Tile4, Value>(layer, call, parallel).run();
-  return Convolution<Tile2, Value>(layer, call, parallel).run();
+bool run(const Layer& layer, const Call& call) {
+  if (layer.tile == 4) return Convolution<Tile4, Value>(layer, call).run();
+  return Convolution<Tile2, Value>(layer, call).run();
 }
 
 }  // namespace
 
-// Gives 0, or 1 where memory ran out.
-extern "C" int winograd_run(const Layer* layer, const Call* call, Parallel parallel) {
+extern "C" int winograd_run(const Layer* layer, const Call* call) {
   if (call->images * call->out_height * call->out_width <= 0) return 0;
   const auto convolve = layer->halves ? run<BFloat16> : run<float>;
-  return !convolve(*layer, *call, parallel);
+  return !convolve(*layer, *call);
 }

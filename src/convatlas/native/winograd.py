@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convatlas.native.build import FOLDER, can_build, library, openmp
-from convatlas.native.maps import Maps, padded
+from convatlas.native.maps import Call, Maps, padded
 
 _SOURCE, _GRADIENT = FOLDER / "winograd.cpp", FOLDER / "winograd_gradient.cpp"
 
@@ -31,13 +31,6 @@ class Layer(ctypes.Structure):
         ("bias", c_void_p),
         *((name, c_long) for name in ("channels", "maps", "pad_top", "pad_left", "tile")),
         *((name, c_long) for name in ("block", "together", "activation", "threads", "halves")),
-    )
-
-
-class _Call(ctypes.Structure):
-    _fields_ = (
-        *((name, c_long) for name in ("images", "height", "width", "out_height", "out_width")),
-        *((name, Maps) for name in ("input", "added", "output")),
     )
 
 
@@ -62,9 +55,7 @@ def convolve(layer: Layer, x: Tensor, y: Tensor, added: Tensor | None = None) ->
     Raises:
         MemoryError: There is none left for a block of tiles.
     """
-    sizes = (x.shape[0], *x.shape[2:], *y.shape[2:])
-    call = _Call(*sizes, Maps.of(x), Maps.of(added), Maps.of(y))
-    if _code().winograd_run(layer, call, openmp()):
+    if _code().winograd_run(layer, Call.of(x, y, added)):
         raise MemoryError("a convolution found no memory for its tiles")
 
 
@@ -120,13 +111,18 @@ def lanes() -> int:
     return _code().winograd_lanes()
 
 
+def entry() -> c_void_p:
+    """Give where the code of `convolve` begins."""
+    return ctypes.cast(_code().winograd_run, c_void_p)
+
+
 @functools.cache
 def _code() -> ctypes.CDLL:
     code = library(_SOURCE)
     how = [*[c_long] * 4, c_void_p]
     code.winograd_weights.argtypes = (POINTER(_Filters), c_void_p, *how)
     code.winograd_weights.restype = None
-    code.winograd_run.argtypes = (POINTER(Layer), POINTER(_Call), c_void_p)
+    code.winograd_run.argtypes = (POINTER(Layer), POINTER(Call))
     return code
 
 

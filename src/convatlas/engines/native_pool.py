@@ -1,0 +1,87 @@
+"""Poolings by the code of `convatlas.native`: see native/pool.cpp."""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from convatlas.engines.graph_modules import pair
+from convatlas.engines.graph_trace import arguments, replace, shape
+from convatlas.engines.native_arena import Arena
+from convatlas.engines.native_layer import NativeLayer
+from convatlas.native.maps import Plan
+from convatlas.native.pool import Pool, entry, pool
+
+aten = torch.ops.aten
+_LARGEST, _MEAN = aten.max_pool2d.default, aten.avg_pool2d.default
+
+
+class NativePool(NativeLayer):
+    """The largest of each window, or the mean.
+
+    Args:
+        like: A depthwise convolution with the windows' sides, strides and padding; its type is
+            that of the maps.
+        mean: None, or whether the zeros outside count.
+        ceil: Windows may begin inside, and end outside.
+    """
+
+    def __init__(
+        self, like: nn.Conv2d, mean: bool | None, ceil: bool = False, arena: Arena | None = None
+    ) -> None:
+        super().__init__(like, None, Plan(1, 1, False), arena)
+        self.mean = {None: 0, True: 1, False: 2}[mean]
+        self.ceil = ceil
+
+    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:  # noqa: ARG002
+        """Compute y of x; nothing can be added."""
+        pool(self.layer(), x, y)
+
+    def layer(self) -> Pool:
+        """Tell the code what it is."""
+        how = (*self.kernel, *self.stride, *self.padding, self.mean)
+        return Pool(self.channels, *how, torch.get_num_threads(), self.dtype == torch.bfloat16)
+
+    def entry(self) -> ctypes.c_void_p:
+        """Give where pool.cpp begins."""
+        return entry()
+
+    def _side(self, x: Tensor, axis: int) -> int:
+        side, size, pad, step = (
+            one[axis] for one in (x.shape[2:], self.kernel, self.padding, self.stride)
+        )
+        found = (
+            -(-(side + 2 * pad - size) // step) if self.ceil else (side + 2 * pad - size) // step
+        )
+        return found + (not self.ceil or found * step < side + pad)
+
+
+def find_pools(module: fx.GraphModule, dtype: torch.dtype, arena: Arena) -> int:
+    """Let this package pool the maps of a graph; give how often it does."""
+    count = 0
+    for node in list(module.graph.nodes):
+        if node.target not in (_LARGEST, _MEAN) or len(shape(node)) != 4:
+            continue
+        given = arguments(node)
+        layer = _pool(given, shape(node)[1], dtype, arena)
+        if layer is not None:
+            replace(module, node, layer, (given["self"],), node.name)
+            count += 1
+    module.recompile()
+    return count
+
+
+def _pool(
+    given: dict[str, Any], channels: int, dtype: torch.dtype, arena: Arena
+) -> NativePool | None:
+    mean = None if "dilation" in given else given["count_include_pad"]
+    plain = set(given.get("dilation", [1])) == {1} and given.get("divisor_override") is None
+    if not plain or (mean is not None and given["ceil_mode"]):
+        return None
+    names = ("kernel_size", "stride", "padding")
+    how: dict[str, Any] = {name: tuple(pair(given[name])) for name in names}
+    how["stride"] = how["stride"] or how["kernel_size"]
+    with torch.device("meta"):
+        like = nn.Conv2d(channels, channels, groups=channels, bias=False, dtype=dtype, **how)
+    return NativePool(like, mean, given["ceil_mode"], arena)
