@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from convatlas.engines.depthwise_conv import DepthwiseConv, Gate, single
+from convatlas.engines.grouped_conv import GroupedConv, groups
 from convatlas.engines.native_build import no_compiler
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.engines.native_pool import NativePool
@@ -107,7 +109,7 @@ def test_any_product(channels, maps, size, kernel, stride, padding, act, plan, r
     kernel=st.tuples(st.integers(1, 5), st.sampled_from([1, 3, 5])),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
     padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    acts=st.tuples(*[st.sampled_from([None, nn.ReLU(), nn.ReLU6()])] * 2),
+    acts=st.tuples(*[st.sampled_from([None, nn.ReLU6(), nn.SiLU(), nn.Sigmoid()])] * 2),
     plan=st.sampled_from(PRODUCTS),
     residual=st.booleans(),
     part=st.booleans(),
@@ -136,18 +138,117 @@ def test_filters_of_single_maps_and_what_follows(
 @pytest.mark.parametrize(
     ("first", "act", "conv"),
     [
-        (nn.Conv2d(8, 8, (8, 3), groups=8), None, nn.Conv2d(8, 4, 1)),  # too high
         (nn.Conv2d(8, 8, (3, 4), groups=8), None, nn.Conv2d(8, 4, 1)),  # of 4 columns
         (nn.Conv2d(8, 8, 3, (1, 3), groups=8), None, nn.Conv2d(8, 4, 1)),
         (nn.Conv2d(8, 8, 3, dilation=2, groups=8), None, nn.Conv2d(8, 4, 1)),
         (nn.Conv2d(8, 8, 3, groups=4), None, nn.Conv2d(8, 4, 1)),
-        (nn.Conv2d(8, 8, 3, groups=8), nn.SiLU(), nn.Conv2d(8, 4, 1)),
+        (nn.Conv2d(8, 8, 3, groups=8), nn.Tanh(), nn.Conv2d(8, 4, 1)),
         (nn.Conv2d(8, 8, 3, groups=8), None, nn.Conv2d(8, 4, 1, padding=1)),
         (nn.Conv2d(8, 8, 3, groups=8), None, nn.Conv2d(8, 4, 3)),
     ],
 )
 def test_other_filters_are_not_computed_together(first, act, conv):
     assert not separable(Before(first, act), conv)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    channels=st.integers(1, 70),
+    size=st.tuples(st.integers(5, 14), st.integers(5, 14)),
+    kernel=st.tuples(st.integers(1, 5), st.sampled_from([1, 3, 5])),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    act=st.sampled_from([None, nn.ReLU(), nn.SiLU(), nn.Tanh()]),
+    bias=st.booleans(),
+)
+def test_any_depthwise_convolution(channels, size, kernel, stride, padding, act, bias):
+    torch.manual_seed(channels)
+    conv = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=bias)
+    assert single(conv)
+    check(DepthwiseConv(conv, act, Plan(1, 1, False)), conv, act, torch.randn(2, channels, *size))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    group=st.sampled_from([2, 4, 8, 16, 32]),
+    blocks=st.integers(1, 3),
+    size=st.tuples(st.integers(3, 17), st.integers(3, 17)),
+    rows=st.integers(1, 4),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    act=st.sampled_from([None, nn.ReLU(), nn.SiLU(), nn.Tanh()]),
+    bias=st.booleans(),
+)
+def test_any_convolution_in_groups(group, blocks, size, rows, stride, padding, act, bias):
+    torch.manual_seed(group + blocks)
+    maps = blocks * 32 if group < 32 else (blocks + 1) * 32
+    how = {"stride": stride, "padding": padding, "groups": maps // group, "bias": bias}
+    conv = nn.Conv2d(maps, maps, (min(rows, size[0]), 3), **how)
+    if not groups(conv):
+        pytest.skip("vectors of this processor are shorter")
+    check(GroupedConv(conv, act, Plan(1, 1, False)), conv, act, torch.randn(2, maps, *size))
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(96, 96, 3, groups=32),  # three a group
+        nn.Conv2d(32, 64, 3, groups=8),
+        nn.Conv2d(32, 32, (3, 1), groups=8),
+        nn.Conv2d(32, 32, 3, (1, 3), groups=8),
+        nn.Conv2d(32, 32, 3, dilation=2, groups=8),
+        nn.Conv2d(40, 40, 3, groups=10),  # no whole vectors
+        nn.Conv2d(128, 128, 3, groups=2),  # larger than two of them
+        nn.Conv2d(32, 32, 3),
+        nn.Conv2d(32, 32, 3, groups=8).bfloat16(),
+    ],
+)
+def test_other_groups_are_left(conv):
+    assert not groups(conv)
+
+
+@pytest.mark.parametrize("layer", [DepthwiseConv, GroupedConv])
+def test_nothing_is_added_by_layers_in_groups(layer):
+    conv = nn.Conv2d(32, 32, 3, padding=1, groups=32 if layer is DepthwiseConv else 8)
+    x = torch.randn(1, 32, 5, 5).contiguous(memory_format=torch.channels_last)
+    with pytest.raises(InputError, match="adds no maps"):
+        layer(conv, None, Plan(1, 1, False))(x, x)
+
+
+@pytest.mark.parametrize("channels", [1, 16, 33])
+def test_maps_are_multiplied_by_a_number_each(channels):
+    x, by = torch.randn(2, channels, 5, 6), torch.rand(2, channels, 1, 1)
+    with torch.inference_mode():
+        assert torch.equal(Gate(channels)(x, by), x * by)
+        with pytest.raises(InputError, match="needs a number for each"):
+            Gate(channels)(x, x)
+        with pytest.raises(InputError, match="not none"):
+            Gate(channels)(x)
+
+
+@pytest.mark.parametrize("act", [nn.SiLU(), nn.Sigmoid()])
+def test_activations_of_any_value(act):
+    conv = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.ones_(conv.weight)
+    special = [
+        0.0,
+        -0.0,
+        torch.inf,
+        -torch.inf,
+        torch.nan,
+        88.0,
+        -88.0,
+        200.0,
+        -200.0,
+        1e-30,
+        3e38,
+        -3e38,
+    ]
+    x = torch.tensor([*special, *torch.linspace(-20, 20, 1001).tolist()]).view(1, 1, 1, -1)
+    with torch.inference_mode():
+        found = DepthwiseConv(conv, act, Plan(1, 1, False))(x)
+        expected = act(x.double()).float()
+    torch.testing.assert_close(found, expected, rtol=3e-7, atol=1e-35, equal_nan=True)
 
 
 @settings(deadline=None, max_examples=60)

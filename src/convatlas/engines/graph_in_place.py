@@ -83,7 +83,7 @@ def _append(module: fx.GraphModule, node: fx.Node, join: Append) -> bool:
 def _add(module: fx.GraphModule, node: fx.Node, layer: NativeLayer) -> bool:
     """Write a sum over what is added, where nobody reads that any more."""
     x, other = cast("Sequence[fx.Node]", node.args)
-    if x is other:
+    if x is other or shape(other) != shape(node):
         return False
     made_here = isinstance(_layer(module, other), NativeLayer | PackedConv | PackedPixels | Over)
     if not made_here or max(other.users) is not node or any(map(_is_view, other.users)):

@@ -10,7 +10,8 @@ from convatlas.engines.native_arena import Arena
 from convatlas.errors import InputError
 from convatlas.native.maps import Plan
 
-_ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2}  # fused by the code
+# what the code does itself
+_ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2, nn.SiLU: 3, nn.Sigmoid: 4}
 
 
 class NativeLayer(nn.Module):
@@ -20,7 +21,7 @@ class NativeLayer(nn.Module):
 
     Args:
         conv: With a padding of numbers.
-        act: What follows; ReLU and ReLU6 are fused in.
+        act: What follows; ReLU, ReLU6, SiLU and sigmoid are fused in.
         plan: How it is cut up.
         arena: Where its outputs lie.
     """

@@ -15,6 +15,7 @@ from convatlas.native.pool import Pool, entry, pool
 
 aten = torch.ops.aten
 _LARGEST, _MEAN = aten.max_pool2d.default, aten.avg_pool2d.default
+_TO_SIZE, _OVER_AXES = aten.adaptive_avg_pool2d.default, aten.mean.dim
 
 
 class NativePool(NativeLayer):
@@ -61,9 +62,11 @@ def find_pools(module: fx.GraphModule, dtype: torch.dtype, arena: Arena) -> int:
     """Let this package pool the maps of a graph; give how often it does."""
     count = 0
     for node in list(module.graph.nodes):
-        if node.target not in (_LARGEST, _MEAN) or len(shape(node)) != 4:
+        if node.target not in (_LARGEST, _MEAN, _TO_SIZE, _OVER_AXES) or len(shape(node)) != 4:
             continue
         given = arguments(node)
+        if node.target in (_TO_SIZE, _OVER_AXES):
+            given |= _whole(given, shape(given["self"]), shape(node))
         layer = _pool(given, shape(node)[1], dtype, arena)
         if layer is not None:
             replace(module, node, layer, (given["self"],), node.name)
@@ -72,9 +75,20 @@ def find_pools(module: fx.GraphModule, dtype: torch.dtype, arena: Arena) -> int:
     return count
 
 
+def _whole(given: dict[str, Any], size: torch.Size, result: torch.Size) -> dict[str, Any]:
+    """Give the mean of all pixels as a pooling; of other means, nothing."""
+    axes = {axis % 4 for axis in given.get("dim") or (2, 3)}
+    if result[2:] != (1, 1) or axes != {2, 3} or len(size) != 4 or given.get("dtype") is not None:
+        return {}
+    how = {"stride": [1, 1], "padding": [0, 0], "ceil_mode": False, "count_include_pad": False}
+    return {"kernel_size": [*size[2:]], **how}
+
+
 def _pool(
     given: dict[str, Any], channels: int, dtype: torch.dtype, arena: Arena
 ) -> NativePool | None:
+    if not given.get("kernel_size"):
+        return None
     mean = None if "dilation" in given else given["count_include_pad"]
     plain = set(given.get("dilation", [1])) == {1} and given.get("divisor_override") is None
     if not plain or (mean is not None and given["ceil_mode"]):

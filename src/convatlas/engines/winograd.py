@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import fx
 
+from convatlas.engines.depthwise_conv import find_gates_and_norms
 from convatlas.engines.eager import PreparedModule, channels_last, dtype_of
 from convatlas.engines.engine import Order, Precision
 from convatlas.engines.graph_in_place import write_in_place
@@ -19,7 +20,7 @@ from convatlas.engines.packed import Packed
 from convatlas.engines.winograd_choice import WinogradLayers
 from convatlas.train.response_norm import find_response_norms
 
-_CODES = ("winograd", "product", "pool", "steps")  # of convatlas.native
+_CODES = ("winograd", "product", "grouped", "depthwise", "pool", "steps")  # of convatlas.native
 
 
 class Winograd:
@@ -61,6 +62,8 @@ class Winograd:
         facts["response_norms"] = len(norms)
         dtype = dtype_of(order.precision)
         facts["pools"] = find_pools(graph, dtype, layers.arena)
+        if dtype == torch.float32:
+            facts["gates_and_norms"] = find_gates_and_norms(graph, layers.arena)
         facts["written_in_place"] = write_in_place(graph)
         images = order.example[: facts["images_at_a_time"]].to(dtype)
         facts["in_steps"] = run_in_steps(graph, channels_last(images))

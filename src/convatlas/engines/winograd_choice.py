@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convatlas.engines.depthwise_conv import DepthwiseConv, single
 from convatlas.engines.graph_layers import PackedConv, PackedLinear, ScaleShift, packed_conv
+from convatlas.engines.grouped_conv import GroupedConv, groups
 from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.engines.product_conv import ProductConv, ProductLinear
@@ -25,7 +27,7 @@ _LEAST_ROUNDS, _MOST_ROUNDS, _SECONDS = 3, 6, 0.2
 _MUCH_SLOWER = 1.25
 _CACHE_FLOATS = 2**24  # more than a cache holds
 _MANY_WEIGHTS = 2**15  # that do not stay in the cache while other layers run
-_WORTH = 0.97  # times as quick as oneDNN: what is written in place later is not measured here
+_CALL = 2e-5  # seconds that a layer of oneDNN takes more: this package's run many in one call
 
 DIRECT = "direct"
 
@@ -65,7 +67,7 @@ class WinogradLayers:
         x = torch.randn(_part(wanted)).to(wanted.layer.weight.dtype)
         if x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-        plain = dataclasses.replace(wanted, size=x.shape, act=None)
+        plain = dataclasses.replace(wanted, size=x.shape)
         direct = self._apart(plain)
         with torch.inference_mode():
             added = direct(x) if wanted.residual else None
@@ -80,7 +82,8 @@ class WinogradLayers:
         seconds = _measure(runs, x, self._other if many else None)
         best = min(plans, key=lambda key: seconds[key])
         ratio = round(seconds[DIRECT] / seconds[best], 2)
-        return (plans[best], ratio) if ratio >= _WORTH else (None, 1.0)
+        worth = seconds[best] <= seconds[DIRECT] + _CALL
+        return (plans[best], ratio) if worth else (None, 1.0)
 
     def _apart(self, wanted: Wanted) -> nn.Module:
         """Give oneDNN's layer; or that of the filters before it, and the quickest behind."""
@@ -138,6 +141,10 @@ def _made(wanted: Wanted, plan: Plan, arena: Arena) -> NativeLayer:
         return ProductLinear(layer, act, plan, arena)
     if wanted.before is not None:
         return SeparableConv(wanted.before, layer, act, plan, arena)
+    if single(layer) and layer.groups > 1:
+        return DepthwiseConv(layer, act, plan, arena)
+    if layer.groups > 1:
+        return GroupedConv(layer, act, plan, arena)
     kind = ProductConv if plan.tile == 1 else WinogradConv
     return kind(layer, act, plan, arena)
 
@@ -168,6 +175,9 @@ def _plans(wanted: Wanted) -> list[Plan]:
         if _tiles(wanted.size) <= _FEW_TILES:
             found += [Plan(2, 24, False), Plan(2, 192, True)]
         return found
+    if layer.groups > 1:
+        own = single(layer) or groups(layer)
+        return [Plan(1, 1, False)] if own and layer.weight.dtype == torch.float32 else []
     # in bfloat16 oneDNN multiplies twice as many values at once
     if not takes(layer) or layer.weight.dtype == torch.bfloat16:
         return []

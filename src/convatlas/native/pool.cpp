@@ -27,8 +27,9 @@ inline Vec larger(Vec best, Vec value) {  // NaN stays, as it does in torch
   return (value > best) | (value != value) ? value : best;
 }
 
+// Some channels of one output.
 template <class Value>
-void window(const Pool& pool, const Call& call, const Grid& grid, long pixel) {
+void window(const Pool& pool, const Call& call, const Grid& grid, long pixel, long begin, long end) {
   const Place at = grid.place(pixel);
   const Range rows(at.top, pool.down, pool.pad_top, pool.high, call.height);
   const Range columns(at.left, pool.right, pool.pad_left, pool.wide, call.width);
@@ -53,33 +54,38 @@ void window(const Pool& pool, const Call& call, const Grid& grid, long pixel) {
   };
   const auto read = [](const Value* here) { return load(here); };
   const auto write = [](Value* there, Vec value) { store(there, value); };
-  long c = 0;
-  for (; c + kSome * kLanes <= pool.channels; c += kSome * kLanes)
+  long c = begin;
+  for (; c + kSome * kLanes <= end; c += kSome * kLanes)
     over(c, std::integral_constant<long, kSome>{}, read, write);
-  for (; c + kLanes <= pool.channels; c += kLanes)
+  for (; c + kLanes <= end; c += kLanes)
     over(c, std::integral_constant<long, 1>{}, read, write);
-  const long left = pool.channels - c;
+  const long left = end - c;
   if (left > 0)
     over(c, std::integral_constant<long, 1>{},
          [left](const Value* here) { return load_some(here, left); },
          [left](Value* there, Vec value) { store_some(there, value, left); });
 }
 
+// Pixels in parts; where there are few of them, their channels in parts.
 template <class Value>
 void run(const Pool& pool, const Call& call) {
   const Grid grid(call.images, call.out_height, call.out_width, 1);
-  constexpr long kParts = 32;
-  const long parts = std::min(grid.tiles, kParts);
-  share(call.parallel, pool.threads, parts, [&](long i) {
-    const long end = grid.tiles * (i + 1) / parts;
-    for (long pixel = grid.tiles * i / parts; pixel < end; pixel++)
-      window<Value>(pool, call, grid, pixel);
+  constexpr long kParts = 32, kFew = 8;
+  const long pixels = std::min(grid.tiles, kParts);
+  const long step = kSome * kLanes, cuts = grid.tiles > kFew ? 1 : (pool.channels + step - 1) / step;
+  share(call.parallel, pool.threads, pixels * cuts, [&](long i) {
+    const long part = i / cuts, cut = i % cuts;
+    const long begin = cuts > 1 ? cut * step : 0;
+    const long end = cuts > 1 ? std::min(begin + step, pool.channels) : pool.channels;
+    for (long pixel = grid.tiles * part / pixels; pixel < grid.tiles * (part + 1) / pixels; pixel++)
+      window<Value>(pool, call, grid, pixel, begin, end);
   });
 }
 
 }  // namespace
 
 extern "C" int pool_run(const Pool* pool, const Call* call) {
+  if (call->images * call->out_height * call->out_width <= 0) return 0;
   pool->halves ? run<BFloat16>(*pool, *call) : run<float>(*pool, *call);
   return 0;
 }

@@ -22,10 +22,10 @@ struct Product {
   long high, wide, down, right, pad_top, pad_left;  // filters, strides, and what lies outside
   long block;       // pixels at a time, at most
   long together;    // 1: all threads work on one block, 0: each on one of its own
-  long activation;  // 0: none, 1: ReLU, 2: ReLU6
+  long activation;  // as `activated` has them
   long threads;
   long halves;  // 1: values and weights of bfloat16, 0: of float32
-  Depthwise before;
+  Depthwise before;  // of float32 alone
 };
 }
 
@@ -118,19 +118,21 @@ class Run {
 
   // Some rows of a block.
   void fill(long first, long from, long to, Value* rows) const {
-    layer_.before.weights ? filter(first, from, to, rows) : gather(first, from, to, rows);
+    if constexpr (std::is_same_v<Value, float>)
+      if (layer_.before.weights) return filter(first, from, to, rows);
+    gather(first, from, to, rows);
   }
 
   // For each pixel, what the filters before give.
   void filter(long first, long from, long to, Value* rows) const {
     float* zeros = outside.floats(layer_.channels);
     if (!zeros) return failed_.store(true);
-    const Filters<Value> filters(layer_.before, call_.input, call_.height, call_.width,
-                                 layer_.channels, nothing<Value>(zeros, layer_.channels));
+    const Value* outer = nothing<Value>(zeros, layer_.channels);
     for (long r = from; r < to;) {
       const Place at = grid_.place(first + r);
       const long some = std::min(to - r, call_.out_width - at.left);
-      filters.give(at, some, rows + r * row_, row_);
+      ::filter(layer_.before, call_.input, call_.height, call_.width, layer_.channels, outer, at,
+               some, rows + r * row_, row_);
       r += some;
     }
   }

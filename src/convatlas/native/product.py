@@ -8,20 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.native.build import FOLDER, library
+from convatlas.native.depthwise import Depthwise
 from convatlas.native.maps import Call, padded
 
 _SOURCE = FOLDER / "product.cpp"
-
-
-class Depthwise(ctypes.Structure):
-    """Filters that look at one map each: (rows * columns, channels), and how they move."""
-
-    _fields_ = (
-        ("weights", c_void_p),
-        ("bias", c_void_p),
-        *((name, c_long) for name in ("high", "wide", "down", "right", "pad_top", "pad_left")),
-        ("activation", c_long),
-    )
 
 
 class Product(ctypes.Structure):
@@ -55,13 +45,6 @@ def in_panels(weight: Tensor) -> Tensor:
     whole = len(rows) // panel * panel
     panels = rows[:whole].view(-1, panel, rows.shape[1]).transpose(1, 2)
     return torch.cat([panels.flatten(), rows[whole:].t().flatten()])
-
-
-def in_vectors(weight: Tensor) -> Tensor:
-    """Lay out filters (channels, 1, rows, columns) as `Depthwise` has them, in float32."""
-    channels = weight.shape[0]
-    rows = weight.float().permute(2, 3, 1, 0).flatten(0, 2)
-    return nn.functional.pad(rows, (0, padded(channels, lanes()) - channels)).contiguous()
 
 
 def lanes() -> int:

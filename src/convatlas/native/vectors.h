@@ -59,8 +59,33 @@ inline void store(BFloat16* to, Vec value) {  // the nearest, or of two the even
   *reinterpret_cast<Halves*>(to) = __builtin_convertvector(kept, Halves);
 }
 
-inline Vec activated(Vec value, long activation) {  // the comparisons let NaN through, as torch does
-  if (activation) value = value < Vec{} ? Vec{} : value;
+// e to the power of a value, to the last digit but one: 2 to the nearest whole power, and a
+// polynomial for the rest (Cephes' expf).
+inline Vec exponential(Vec value) {
+  constexpr float kMost = 86.f, kWhole = 12582912.f;  // added to it, the last bits are the integer
+  value = value < Vec{} - kMost ? Vec{} - kMost : value;
+  value = value > Vec{} + kMost ? Vec{} + kMost : value;
+  const Vec power = value * 1.44269504f + kWhole, whole = power - kWhole;
+  const Vec rest = value - whole * 0.693359375f + whole * 2.12194440e-4f;
+  Vec sum = rest * 1.9875691500e-4f + 1.3981999507e-3f;
+  sum = sum * rest + 8.3334519073e-3f;
+  sum = sum * rest + 4.1665795894e-2f;
+  sum = sum * rest + 1.6666665459e-1f;
+  sum = sum * rest + 5.0000001201e-1f;
+  sum = sum * rest * rest + rest + 1.f;
+  return reinterpret_cast<Vec>(reinterpret_cast<Bits>(sum) + (reinterpret_cast<Bits>(power) << 23));
+}
+
+inline Vec sigmoid(Vec value) {
+  const Vec found = 1.f / (1.f + exponential(-value));
+  return value != value ? value : value < Vec{} - 86.f ? Vec{} : found;
+}
+
+// 0: as it is, 1: ReLU, 2: ReLU6, 3: SiLU, 4: sigmoid; the comparisons let NaN through, as torch does.
+inline Vec activated(Vec value, long activation) {
+  if (activation == 0) return value;
+  if (activation > 2) return activation == 3 ? value * sigmoid(value) : sigmoid(value);
+  value = value < Vec{} ? Vec{} : value;
   if (activation == 2) value = value > Vec{} + 6.f ? Vec{} + 6.f : value;
   return value;
 }

@@ -23,7 +23,7 @@ struct Layer {
   long tile;        // M: 2 or 4
   long block;       // tiles at a time, at most
   long together;    // 1: all threads work on one block, 0: each on one of its own
-  long activation;  // 0: none, 1: ReLU, 2: ReLU6
+  long activation;  // as `activated` has them
   long threads;
   long halves;  // 1: maps of bfloat16, 0: of float32
 };

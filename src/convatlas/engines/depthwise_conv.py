@@ -1,0 +1,136 @@
+"""Depthwise convolutions, norms, and maps times a number each: see native/depthwise.cpp."""
+
+import ctypes
+
+import torch
+from torch import Tensor, fx, nn
+
+from convatlas.engines.graph_layers import ScaleShift
+from convatlas.engines.graph_trace import replace, shape
+from convatlas.engines.native_arena import Arena
+from convatlas.engines.native_layer import NativeLayer, fused, padding, takes
+from convatlas.errors import InputError
+from convatlas.native.depthwise import (
+    Depthwise,
+    Filtering,
+    convolve,
+    entry,
+    gate,
+    gate_entry,
+    in_vectors,
+)
+from convatlas.native.maps import Plan, padded_bias
+
+aten = torch.ops.aten
+_COLUMNS, _MOST_RIGHT = (1, 3, 5), 2  # of the filters that the code has
+_WHOLE = Plan(1, 1, False)
+
+
+class Filters(nn.Module):
+    """The tensors of a depthwise convolution, as the code reads them."""
+
+    def __init__(self, conv: nn.Conv2d, act: nn.Module | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(in_vectors(conv.weight.detach()), False)
+        self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
+        self.how = (*conv.kernel_size, *conv.stride, *padding(conv), fused(act))
+
+    def told(self) -> Depthwise:
+        """Tell the code of them."""
+        return Depthwise(self.weight.data_ptr(), self.bias.data_ptr(), *self.how)
+
+
+class DepthwiseConv(NativeLayer):
+    """A `NativeLayer` that `single` says yes to; no maps are added to its own."""
+
+    def __init__(
+        self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
+    ) -> None:
+        super().__init__(conv, act, plan, arena)
+        self.filters = Filters(conv, act)
+
+    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
+        """Compute y of x; channels last.
+
+        Raises:
+            InputError: Maps are to be added.
+        """
+        if other is not None:
+            raise InputError("a depthwise convolution adds no maps to its own")
+        convolve(self.layer(), x, y)
+
+    def layer(self) -> Filtering:
+        """Tell the code what it is."""
+        return Filtering(self.channels, torch.get_num_threads(), self.filters.told())
+
+    def entry(self) -> ctypes.c_void_p:
+        """Give where its part of depthwise.cpp begins."""
+        return entry()
+
+
+class Gate(NativeLayer):
+    """Maps times a number for each of them, as in squeeze-and-excitation."""
+
+    def __init__(self, channels: int, arena: Arena | None = None) -> None:
+        super().__init__(_of_single_maps(channels), None, _WHOLE, arena)
+
+    def forward(self, x: Tensor, other: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """(N, C, H, W), (N, C, 1, 1) -> (N, C, H, W), channels last."""
+        if other is None or other.shape != (*x.shape[:2], 1, 1):
+            given = "none" if other is None else list(other.shape)
+            raise InputError(f"needs a number for each of {list(x.shape[:2])} maps, not {given}")
+        count, channels, height, width = x.shape
+        size = (count, channels, height, width)
+        y = self.arena.images(size, x.dtype) if out is None else out
+        gate(self.layer(), x.contiguous(memory_format=torch.channels_last), y, other)
+        return y
+
+    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
+        """Compute y of x and the numbers."""
+        self.forward(x, other, y)
+
+    def layer(self) -> Filtering:
+        """Tell the code what it is."""
+        return Filtering(self.channels, torch.get_num_threads())
+
+    def entry(self) -> ctypes.c_void_p:
+        """Give where its part of depthwise.cpp begins."""
+        return gate_entry()
+
+
+def single(conv: nn.Conv2d) -> bool:
+    """Say whether the code computes such a convolution: each filter looks at one map."""
+    same = conv.groups == conv.in_channels == conv.out_channels
+    known = conv.kernel_size[1] in _COLUMNS and conv.stride[1] <= _MOST_RIGHT
+    return same and known and takes(conv, groups=conv.groups)
+
+
+def find_gates_and_norms(module: fx.GraphModule, arena: Arena) -> int:
+    """Let this package multiply and shift maps of float32; give how often it does."""
+    count = 0
+    for node in list(module.graph.nodes):
+        layer = _layer(module, node, arena)
+        if layer is not None:
+            replace(module, node, layer, node.args, node.name)
+            count += 1
+    module.recompile()
+    return count
+
+
+def _layer(module: fx.GraphModule, node: fx.Node, arena: Arena) -> NativeLayer | None:
+    if node.target is aten.mul.Tensor and len(node.all_input_nodes) == len(node.args) == 2:
+        maps, by = (shape(one) for one in node.args)
+        fitting = len(maps) == 4 and by == (*maps[:2], 1, 1)
+        return Gate(maps[1], arena) if fitting and maps[2:] != (1, 1) else None
+    part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
+    if not isinstance(part, ScaleShift):
+        return None
+    conv = _of_single_maps(part.scale.numel())
+    conv.weight = nn.Parameter(part.scale.view(-1, 1, 1, 1), False)
+    conv.bias = nn.Parameter(part.shift.flatten(), False)
+    return DepthwiseConv(conv, nn.ReLU() if part.relu else None, _WHOLE, arena)
+
+
+def _of_single_maps(channels: int) -> nn.Conv2d:
+    with torch.device("meta"):
+        return nn.Conv2d(channels, channels, 1, groups=channels, dtype=torch.float32)

@@ -1,0 +1,61 @@
+"""Convolutions in groups: see native/grouped.cpp."""
+
+import ctypes
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.engines.native_arena import Arena, floats
+from convatlas.engines.native_layer import NativeLayer, takes
+from convatlas.errors import InputError
+from convatlas.native.grouped import Grouped, block, convolve, entry, in_blocks, lanes
+from convatlas.native.maps import Plan, padded_bias
+
+_COLUMNS, _MOST_RIGHT = 3, 2  # of the filters that the code has
+
+
+class GroupedConv(NativeLayer):
+    """A `NativeLayer` that `groups` says yes to; no maps are added to its own."""
+
+    def __init__(
+        self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
+    ) -> None:
+        super().__init__(conv, act, plan, arena)
+        weight = in_blocks(conv.weight.detach())
+        self.weight = nn.Parameter(floats(weight.numel()).view(weight.shape).copy_(weight), False)
+        self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
+        self.group = conv.in_channels // conv.groups
+
+    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
+        """Compute y of x; channels last.
+
+        Raises:
+            InputError: Maps are to be added.
+        """
+        if other is not None:
+            raise InputError("a convolution in groups adds no maps to its own")
+        convolve(self.layer(), x, y)
+
+    def layer(self) -> Grouped:
+        """Tell the code what it is."""
+        how = (self.group, self.kernel[0], *self.stride, *self.padding, self.fused)
+        tensors = self.weight.data_ptr(), self.bias.data_ptr()
+        return Grouped(*tensors, self.maps, *how, torch.get_num_threads())
+
+    def entry(self) -> ctypes.c_void_p:
+        """Give where grouped.cpp begins."""
+        return entry()
+
+
+def groups(conv: nn.Conv2d) -> bool:
+    """Say whether the code computes such a convolution: filters of 3 columns, some in a vector.
+
+    Groups have as many maps as channels: 2, 4, 8 or so, up to two vectors of them.
+    """
+    size = conv.in_channels // conv.groups
+    known = conv.kernel_size[1] == _COLUMNS and conv.stride[1] <= _MOST_RIGHT
+    same = conv.in_channels == conv.out_channels and conv.weight.dtype == torch.float32
+    if not (known and same and conv.groups > 1 and takes(conv, groups=conv.groups)):
+        return False
+    fitting = 1 < size <= 2 * lanes() and size & (size - 1) == 0
+    return fitting and conv.in_channels % block(size) == 0
