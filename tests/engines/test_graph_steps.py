@@ -14,6 +14,7 @@ from convatlas.engines import native_steps
 from convatlas.engines.engine import Order
 from convatlas.engines.native_steps import Steps
 from convatlas.engines.winograd import Winograd
+from convatlas.errors import InputError
 
 NETWORKS = [
     ("resnet8_cifar", (2, 3, 32, 32)),
@@ -152,3 +153,71 @@ def test_a_call_that_finds_no_memory_says_so(quickest, monkeypatch):
     monkeypatch.setattr(native_steps, "run_steps", full)
     with pytest.raises(MemoryError, match="no memory"):
         module(images)
+
+
+def test_other_images_than_those_it_is_for_are_refused(quickest):
+    quickest("a thread")
+    model, images = Made(chain), torch.randn(2, 8, 12, 12)
+    module, _ = prepared(model, images)
+    for other in (images[:1], torch.randn(3, 8, 12, 12), images.double()):
+        with pytest.raises(InputError, match="prepared for"):
+            module(other)
+
+
+def test_threads_and_tensors_may_change(quickest):
+    quickest("a thread")
+    torch.manual_seed(0)
+    model, images = Made(chain).eval(), torch.randn(1, 8, 12, 12)
+    module, _ = prepared(model, images)
+    agree(module, model, images)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads % 2 + 1)
+        agree(module, model, images)
+    finally:
+        torch.set_num_threads(threads)
+    for weight in module.parameters():
+        weight.data = weight.data.clone()
+    agree(module, model, images)
+    agree(module.share_memory(), model, images)
+
+
+def test_a_copy_that_two_threads_begin_to_use(quickest):
+    quickest("a thread")
+    torch.manual_seed(0)
+    model, images = Made(chain).eval(), torch.randn(1, 8, 40, 40)
+    module, _ = prepared(model, images)
+    with torch.no_grad():
+        expected = model(images)
+    for _ in range(5):
+        other = copy.deepcopy(module)
+        with ThreadPoolExecutor(4) as pool:
+            for found in pool.map(other, [images] * 8):
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, a, *_: a(x) * (x.mean((2, 3), keepdim=True) > 0),
+        lambda x, a, *_: (a(x) > 0) * x.mean((2, 3), keepdim=True),
+        lambda x, a, *_: a(x) * x.mean((1, 2, 3), keepdim=True).expand(-1, 8, -1, -1),
+        lambda x, a, *_: a(x) * torch.cat([x, x], 1).mean((2, 3), keepdim=True)[:, ::2],
+        lambda x, a, *_: a(x) * x.mean((2, 3), keepdim=True),
+        lambda x, a, b, *_: b(a(x) * x.mean((0, 2, 3), keepdim=True)),
+        lambda x, a, b, *_: b(a(x)) + a(x).mean(dtype=torch.float64).float(),
+        lambda x, a, b, *_: b(a(x)) + a(x).mean(None, True),
+        lambda x, a, *_: a(nn.functional.avg_pool2d(x.double(), 2).float()),
+        lambda x, a, *_: a(nn.functional.max_pool2d(x.double(), 2).float()),
+        lambda x, a, *_: a(x).double().mean((2, 3), keepdim=True).float() * x,
+        lambda x, a, *_: a(nn.functional.avg_pool2d(x, 3, 2, 1, ceil_mode=True)),
+        lambda x, a, *_: a(nn.functional.avg_pool2d(x, 3, divisor_override=5)),
+        lambda x, a, *_: a(nn.functional.max_pool2d(x, 2, dilation=2)),
+    ],
+)
+def test_gates_means_and_poolings_of_any_form(function, quickest):
+    quickest("a thread")
+    torch.manual_seed(0)
+    model, images = Made(function).eval(), torch.randn(2, 8, 10, 10)
+    module, _ = prepared(model, images)
+    agree(module, model, images)

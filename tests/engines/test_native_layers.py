@@ -201,10 +201,12 @@ def test_any_convolution_in_groups(group, blocks, size, rows, stride, padding, a
         nn.Conv2d(128, 128, 3, groups=2),  # larger than two of them
         nn.Conv2d(32, 32, 3),
         nn.Conv2d(32, 32, 3, groups=8).bfloat16(),
+        nn.Conv2d(32, 32, 3, groups=32).bfloat16(),
     ],
 )
 def test_other_groups_are_left(conv):
     assert not groups(conv)
+    assert not single(conv)
 
 
 @pytest.mark.parametrize("layer", [DepthwiseConv, GroupedConv])
@@ -215,15 +217,28 @@ def test_nothing_is_added_by_layers_in_groups(layer):
         layer(conv, None, Plan(1, 1, False))(x, x)
 
 
+@pytest.mark.parametrize("kind", [DepthwiseConv, ProductConv])
+def test_maps_smaller_than_the_filters_are_refused(kind):
+    conv = nn.Conv2d(8, 8, 3, groups=8 if kind is DepthwiseConv else 1)
+    layer = kind(conv, None, Plan(1, 8, False))
+    for size in ((5, 2), (2, 5)):
+        with pytest.raises(InputError, match="see nothing"):
+            layer(torch.randn(1, 8, *size))
+
+
 @pytest.mark.parametrize("channels", [1, 16, 33])
 def test_maps_are_multiplied_by_a_number_each(channels):
     x, by = torch.randn(2, channels, 5, 6), torch.rand(2, channels, 1, 1)
     with torch.inference_mode():
         assert torch.equal(Gate(channels)(x, by), x * by)
-        with pytest.raises(InputError, match="needs a number for each"):
+        with pytest.raises(InputError, match="for each of"):
             Gate(channels)(x, x)
         with pytest.raises(InputError, match="not none"):
             Gate(channels)(x)
+        with pytest.raises(InputError, match="bool"):
+            Gate(channels)(x, by > 0)
+        with pytest.raises(InputError, match="float64"):
+            Gate(channels)(x.double(), by)
 
 
 @pytest.mark.parametrize("act", [nn.SiLU(), nn.Sigmoid()])

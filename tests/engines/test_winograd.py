@@ -13,7 +13,7 @@ from convatlas.catalog import build
 from convatlas.engines import optimize, roster, winograd_choice
 from convatlas.engines.engine import EngineError, EngineWarning, Order
 from convatlas.engines.graph_layers import PackedConv
-from convatlas.engines.wanted import Wanted
+from convatlas.engines.wanted import Before, Wanted
 from convatlas.engines.winograd import Winograd
 from convatlas.engines.winograd_choice import DIRECT, WinogradLayers
 from convatlas.engines.winograd_conv import WinogradConv
@@ -160,6 +160,41 @@ def test_a_shape_is_measured_once(quickest, monkeypatch):
     assert isinstance(layers(Wanted(nn.Conv2d(16, 16, 3, padding=1), size, None)), WinogradConv)
     assert layers(Wanted(nn.Conv2d(16, 16, 5, groups=2), size, None)) is None
     assert layers(Wanted(nn.Conv2d(16, 16, 1).bfloat16(), size, None)) is None
+
+
+PLAIN = nn.Conv2d(32, 32, 3, padding=1)
+
+
+@pytest.mark.parametrize(
+    ("other", "before"),
+    [
+        (nn.Conv2d(32, 32, 3, padding=1, groups=2), None),  # groups of 16, and of one
+        (nn.Conv2d(32, 32, 3, padding=1, groups=32), None),
+        (nn.Conv2d(32, 32, 3, padding=1, dilation=2), None),
+        (nn.Conv2d(32, 32, 1, groups=4), None),
+        (nn.Conv2d(32, 32, 1), Before(nn.Conv2d(32, 32, 3, groups=32), nn.Hardswish())),
+        (nn.Conv2d(32, 32, 1), Before(nn.Conv2d(32, 32, 3, groups=32), nn.SiLU())),
+        (nn.Conv2d(32, 32, 1), Before(nn.Conv2d(32, 32, 3, groups=32), None)),
+    ],
+)
+def test_layers_of_one_shape_that_are_not_the_same(other, before, quickest):
+    quickest("a thread")
+    relu = Before(nn.Conv2d(32, 32, 3, groups=32), nn.ReLU())
+    size, x = torch.Size((1, 32, 9, 9)), torch.randn(1, 32, 9, 9)
+    plain = [Wanted(PLAIN, size, None), Wanted(nn.Conv2d(32, 32, 1), size, None)]
+    known = [*plain, Wanted(nn.Conv2d(32, 32, 1), size, None, before=relu)]
+    for order in ([*known, Wanted(other, size, None, before=before)], [*known[::-1]]):
+        layers = WinogradLayers()
+        for wanted in [order[-1], *order]:
+            layer = layers(wanted)
+            if layer is None:
+                continue
+            with torch.inference_mode():
+                first, expected = wanted.before, x
+                if first is not None:
+                    expected = first.conv(expected)
+                    expected = expected if first.act is None else first.act(expected)
+                torch.testing.assert_close(layer(x), wanted.layer(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_the_ways_are_measured_in_turn():

@@ -8,7 +8,13 @@ from torch import Tensor, fx, nn
 from convatlas.engines.graph_layers import ScaleShift
 from convatlas.engines.graph_trace import replace, shape
 from convatlas.engines.native_arena import Arena
-from convatlas.engines.native_layer import NativeLayer, fused, padding, takes
+from convatlas.engines.native_layer import (
+    NativeLayer,
+    fused,
+    padding,
+    takes,
+    with_channels_last,
+)
 from convatlas.errors import InputError
 from convatlas.native.depthwise import (
     Depthwise,
@@ -33,11 +39,13 @@ class Filters(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(in_vectors(conv.weight.detach()), False)
         self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
+        self.zeros = nn.Buffer(padded_bias(None, conv.out_channels))
         self.how = (*conv.kernel_size, *conv.stride, *padding(conv), fused(act))
 
     def told(self) -> Depthwise:
         """Tell the code of them."""
-        return Depthwise(self.weight.data_ptr(), self.bias.data_ptr(), *self.how)
+        tensors = (one.data_ptr() for one in (self.weight, self.bias, self.zeros))
+        return Depthwise(*tensors, *self.how)
 
 
 class DepthwiseConv(NativeLayer):
@@ -76,13 +84,16 @@ class Gate(NativeLayer):
 
     def forward(self, x: Tensor, other: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """(N, C, H, W), (N, C, 1, 1) -> (N, C, H, W), channels last."""
-        if other is None or other.shape != (*x.shape[:2], 1, 1):
-            given = "none" if other is None else list(other.shape)
-            raise InputError(f"needs a number for each of {list(x.shape[:2])} maps, not {given}")
+        self.check(x)
+        if other is None or other.shape != (*x.shape[:2], 1, 1) or other.dtype != self.dtype:
+            given = "none" if other is None else f"{list(other.shape)} of {other.dtype}"
+            raise InputError(
+                f"needs a number of {self.dtype} for each of {list(x.shape[:2])} maps, not {given}"
+            )
         count, channels, height, width = x.shape
         size = (count, channels, height, width)
-        y = self.arena.images(size, x.dtype) if out is None else out
-        gate(self.layer(), x.contiguous(memory_format=torch.channels_last), y, other)
+        y = self.arena.images(size, x.dtype) if out is None else self.fitting(out, size)
+        gate(self.layer(), with_channels_last(x), y, with_channels_last(other))
         return y
 
     def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
@@ -101,6 +112,7 @@ class Gate(NativeLayer):
 def single(conv: nn.Conv2d) -> bool:
     """Say whether the code computes such a convolution: each filter looks at one map."""
     same = conv.groups == conv.in_channels == conv.out_channels
+    same = same and conv.weight.dtype == torch.float32
     known = conv.kernel_size[1] in _COLUMNS and conv.stride[1] <= _MOST_RIGHT
     return same and known and takes(conv, groups=conv.groups)
 
@@ -121,6 +133,9 @@ def _layer(module: fx.GraphModule, node: fx.Node, arena: Arena) -> NativeLayer |
     if node.target is aten.mul.Tensor and len(node.all_input_nodes) == len(node.args) == 2:
         maps, by = (shape(one) for one in node.args)
         fitting = len(maps) == 4 and by == (*maps[:2], 1, 1)
+        fitting = fitting and all(
+            one.meta["val"].dtype == torch.float32 for one in node.all_input_nodes
+        )
         return Gate(maps[1], arena) if fitting and maps[2:] != (1, 1) else None
     part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
     if not isinstance(part, ScaleShift):

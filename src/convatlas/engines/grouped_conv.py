@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor, nn
 
-from convatlas.engines.native_arena import Arena, floats
+from convatlas.engines.native_arena import Arena, in_large_pages
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.errors import InputError
 from convatlas.native.grouped import Grouped, block, convolve, entry, in_blocks, lanes
@@ -21,9 +21,9 @@ class GroupedConv(NativeLayer):
         self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
     ) -> None:
         super().__init__(conv, act, plan, arena)
-        weight = in_blocks(conv.weight.detach())
-        self.weight = nn.Parameter(floats(weight.numel()).view(weight.shape).copy_(weight), False)
+        self.weight = nn.Parameter(in_large_pages(in_blocks(conv.weight.detach())), False)
         self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
+        self.zeros = nn.Buffer(padded_bias(None, conv.out_channels))
         self.group = conv.in_channels // conv.groups
 
     def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
@@ -39,7 +39,7 @@ class GroupedConv(NativeLayer):
     def layer(self) -> Grouped:
         """Tell the code what it is."""
         how = (self.group, self.kernel[0], *self.stride, *self.padding, self.fused)
-        tensors = self.weight.data_ptr(), self.bias.data_ptr()
+        tensors = (one.data_ptr() for one in (self.weight, self.bias, self.zeros))
         return Grouped(*tensors, self.maps, *how, torch.get_num_threads())
 
     def entry(self) -> ctypes.c_void_p:

@@ -1,9 +1,11 @@
 """Memory for the outputs of layers, used again by the next that needs as much."""
 
+import contextlib
 import ctypes
 import mmap
 import threading
 import weakref
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -53,12 +55,10 @@ class Arena:
     def _block(self, size: int) -> memoryview:
         """Take the smallest free block that is large enough, or a new one."""
         with self._lock:
-            fitting = [block for block in self._free if len(block) >= size]
+            fitting = [i for i, block in enumerate(self._free) if len(block) >= size]
             if fitting:
-                block = min(fitting, key=len)
-                self._free.remove(block)
-                return block
-        return _in_large_pages(size)
+                return self._free.pop(min(fitting, key=lambda i: len(self._free[i])))
+        return _pages(size)
 
     def _give_back(self, block: memoryview) -> None:
         with self._lock:
@@ -77,12 +77,27 @@ class _Chunk:
         size = -(-size // _LINE) * _LINE
         with self._lock:
             if size > len(self._rest):
-                self._rest = _in_large_pages(max(size, _CHUNK_BYTES))
+                self._rest = _pages(max(size, _CHUNK_BYTES))
             found, self._rest = self._rest[:size], self._rest[size:]
         return found
 
 
-_weights = _Chunk()
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.chunk = _Chunk()
+
+
+_kept = _Kept()
+
+
+@contextlib.contextmanager
+def apart() -> Generator[None]:
+    """Give what `floats` are asked for inside the block memory that goes with it."""
+    before, _kept.chunk = _kept.chunk, _Chunk()
+    try:
+        yield
+    finally:
+        _kept.chunk = before
 
 
 def floats(count: int) -> Tensor:
@@ -92,15 +107,24 @@ def floats(count: int) -> Tensor:
     """
     if count == 0:
         return torch.empty(0)
-    return torch.frombuffer(_weights.cut(4 * count), dtype=torch.float32, count=count)
+    return torch.frombuffer(_kept.chunk.cut(4 * count), dtype=torch.float32, count=count)
 
 
-def _in_large_pages(size: int) -> memoryview:
-    if size < _LARGE_PAGE // 2 or not hasattr(mmap, "MADV_HUGEPAGE"):
+def in_large_pages(x: Tensor) -> Tensor:
+    """Copy a tensor to where `floats` are."""
+    kept = floats(-(-x.numel() * x.element_size() // 4)).view(x.dtype)
+    return kept[: x.numel()].view(x.shape).copy_(x)
+
+
+def _pages(size: int) -> memoryview:
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
         return memoryview(mmap.mmap(-1, -(-size // _STEP) * _STEP))
+    # shared memory, which is the default, would get no large pages, and be a forked process's too
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    if size < _LARGE_PAGE // 2:
+        return memoryview(mmap.mmap(-1, -(-size // _STEP) * _STEP, flags=private))
     size = -(-size // _LARGE_PAGE) * _LARGE_PAGE
-    # shared memory, which is the default, would not get large pages
-    whole = mmap.mmap(-1, size + _LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    whole = mmap.mmap(-1, size + _LARGE_PAGE, flags=private)
     whole.madvise(mmap.MADV_HUGEPAGE)
     skip = -ctypes.addressof(ctypes.c_char.from_buffer(whole)) % _LARGE_PAGE
     return memoryview(whole)[skip : skip + size]

@@ -46,18 +46,17 @@ class NativeLayer(nn.Module):
             out: Where to write them: maps with the channels last, or a part of their channels.
 
         Raises:
-            InputError: Another number of maps, or another type.
+            InputError: Another number of maps, another type, or maps smaller than the filters.
             MemoryError: There is none left for a block of tiles.
         """
-        if x.shape[1] != self.channels or x.dtype != self.dtype:
-            raise InputError(
-                f"needs {self.channels} maps of {self.dtype}, not {list(x.shape)} of {x.dtype}"
-            )
+        self.check(x)
         size = (len(x), self.maps, self._side(x, 0), self._side(x, 1))
-        y = self.arena.images(size, self.dtype) if out is None else self._fitting(out, size)
+        if min(size[2:]) < 1:
+            raise InputError(f"filters of {self.kernel} see nothing of maps of {list(x.shape)}")
+        y = self.arena.images(size, self.dtype) if out is None else self.fitting(out, size)
         if other is not None:
-            other = self._fitting(_with_channels_last(other), size)
-        self.run(_with_channels_last(x), y, other)
+            other = self.fitting(with_channels_last(other), size)
+        self.run(with_channels_last(x), y, other)
         if self.act is None:
             return y
         return self.act(y) if out is None else out.copy_(self.act(y))
@@ -82,7 +81,15 @@ class NativeLayer(nn.Module):
         free = x.shape[2 + axis] + 2 * self.padding[axis] - self.kernel[axis]
         return free // self.stride[axis] + 1
 
-    def _fitting(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
+    def check(self, x: Tensor) -> None:
+        """Refuse another number of maps, or another type."""
+        if x.shape[1] != self.channels or x.dtype != self.dtype:
+            raise InputError(
+                f"needs {self.channels} maps of {self.dtype}, not {list(x.shape)} of {x.dtype}"
+            )
+
+    def fitting(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Give maps that the code can write to or add, of a size; refuse others."""
         near = x.stride(1) == 1 or size[1] == 1
         if tuple(x.shape) != size or not near or x.dtype != self.dtype:
             raise InputError(
@@ -115,7 +122,7 @@ def padding(conv: nn.Conv2d) -> tuple[int, ...]:
     return tuple(side // 2 if conv.padding == "same" else 0 for side in conv.kernel_size)
 
 
-def _with_channels_last(x: Tensor) -> Tensor:
+def with_channels_last(x: Tensor) -> Tensor:
     """Give maps whose channels are neighbours; parts of wider maps stay where they are."""
     if x.stride(1) == 1 or x.shape[1] == 1:
         return x

@@ -10,6 +10,7 @@ from convatlas.engines.graph_modules import pair
 from convatlas.engines.graph_trace import arguments, replace, shape
 from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_layer import NativeLayer
+from convatlas.errors import InputError
 from convatlas.native.maps import Plan
 from convatlas.native.pool import Pool, entry, pool
 
@@ -35,8 +36,14 @@ class NativePool(NativeLayer):
         self.mean = {None: 0, True: 1, False: 2}[mean]
         self.ceil = ceil
 
-    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:  # noqa: ARG002
-        """Compute y of x; nothing can be added."""
+    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
+        """Compute y of x; channels last.
+
+        Raises:
+            InputError: Maps are to be added.
+        """
+        if other is not None:
+            raise InputError("a pooling adds no maps to its own")
         pool(self.layer(), x, y)
 
     def layer(self) -> Pool:
@@ -65,6 +72,8 @@ def find_pools(module: fx.GraphModule, dtype: torch.dtype, arena: Arena) -> int:
         if node.target not in (_LARGEST, _MEAN, _TO_SIZE, _OVER_AXES) or len(shape(node)) != 4:
             continue
         given = arguments(node)
+        if given["self"].meta["val"].dtype != dtype:
+            continue
         if node.target in (_TO_SIZE, _OVER_AXES):
             given |= _whole(given, shape(given["self"]), shape(node))
         layer = _pool(given, shape(node)[1], dtype, arena)
@@ -77,7 +86,7 @@ def find_pools(module: fx.GraphModule, dtype: torch.dtype, arena: Arena) -> int:
 
 def _whole(given: dict[str, Any], size: torch.Size, result: torch.Size) -> dict[str, Any]:
     """Give the mean of all pixels as a pooling; of other means, nothing."""
-    axes = {axis % 4 for axis in given.get("dim") or (2, 3)}
+    axes = {axis % 4 for axis in given.get("dim", (2, 3)) or ()}  # none: all
     if result[2:] != (1, 1) or axes != {2, 3} or len(size) != 4 or given.get("dtype") is not None:
         return {}
     how = {"stride": [1, 1], "padding": [0, 0], "ceil_mode": False, "count_include_pad": False}

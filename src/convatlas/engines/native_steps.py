@@ -1,6 +1,7 @@
 """Layers of this package one after another, in one call: Python takes as long as some of them."""
 
 import ctypes
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_layer import NativeLayer
+from convatlas.errors import InputError
 from convatlas.native.maps import Call
 from convatlas.native.steps import Step, run_steps
 
@@ -67,6 +69,18 @@ class Plan:
     floats: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What the code is told, for some threads and the place of the first weights.
+
+    The layers stay as long as the steps, which know where they lie.
+    """
+
+    told: tuple[int, ...]
+    layers: list[ctypes.Structure]
+    steps: "ctypes.Array[Step]"
+
+
 class Steps(nn.Module):
     """Layers one after another; gives the maps that are changed, then those that are made."""
 
@@ -75,16 +89,19 @@ class Steps(nn.Module):
         self.plan = plan
         self.layers = nn.ModuleList(step.layer for step in plan.steps)
         self.arena: Arena = plan.steps[0].layer.arena
-        self._ready: tuple[Any, ctypes.Array[Step]] | None = None
+        self._first = [*itertools.islice(self.parameters(), 1)]  # moves when all do
+        self._ready: _Ready | None = None
 
     def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
         """(N, C, H, W), ... -> (N, C', H', W'), ..., channels last."""
         read = [_laid_out(x, block.value) for x, block in zip(given, self.plan.given, strict=True)]
         made = [self._room(block.value) for block in self.plan.made]
         kept = self.arena.images((1, self.plan.floats, 1, 1), torch.float32)
-        if self._ready is None:
-            self._ready = self._written()
-        run_steps(self._ready[1], [one.data_ptr() for one in (kept, *read, *made)])
+        now = torch.get_num_threads(), *(one.data_ptr() for one in self._first)
+        ready = self._ready
+        if ready is None or ready.told != now:
+            ready = self._ready = _Ready(now, *self._written())
+        run_steps(ready.steps, [one.data_ptr() for one in (kept, *read, *made)])
         found = (*(read[i] for i in self.plan.changed), *made)
         return found[0] if len(found) == 1 else found
 
@@ -120,7 +137,15 @@ def _begin(part: Part) -> int:
 
 
 def _laid_out(x: Tensor, like: Tensor) -> Tensor:
-    """Give maps with the distances that the layers were told."""
+    """Give maps with the distances that the layers were told.
+
+    Raises:
+        InputError: Maps of another size or type.
+    """
+    if x.shape != like.shape or x.dtype != like.dtype:
+        raise InputError(
+            f"was prepared for {list(like.shape)} of {like.dtype}, not {list(x.shape)} of {x.dtype}"
+        )
     if x.stride() == like.stride():
         return x
     return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype).copy_(x)

@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor, nn
 
-from convatlas.engines.native_arena import Arena, floats
+from convatlas.engines.native_arena import Arena, in_large_pages
 from convatlas.engines.native_layer import NativeLayer
 from convatlas.native.maps import Plan, padded_bias
 from convatlas.native.product import Product, entry, in_panels, multiply
@@ -18,7 +18,7 @@ class ProductConv(NativeLayer):
         self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
     ) -> None:
         super().__init__(conv, act, plan, arena)
-        self.weight = nn.Parameter(_in_large_pages(in_panels(conv.weight.detach())), False)
+        self.weight = nn.Parameter(in_large_pages(in_panels(conv.weight.detach())), False)
         self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
 
     def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
@@ -69,8 +69,3 @@ def as_conv(linear: nn.Linear) -> nn.Conv2d:
     conv.weight = nn.Parameter(linear.weight.detach()[:, :, None, None], False)
     conv.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach(), False)
     return conv
-
-
-def _in_large_pages(weight: Tensor) -> Tensor:
-    kept = floats(-(-weight.numel() * weight.element_size() // 4)).view(weight.dtype)
-    return kept[: weight.numel()].copy_(weight)

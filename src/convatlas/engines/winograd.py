@@ -3,6 +3,7 @@
 The rest is as in the engine `packed`. Lavin & Gray 2016, https://arxiv.org/abs/1509.09308.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, cast
 
 import torch
@@ -51,8 +52,8 @@ class Winograd:
         Raises:
             EngineError: The code can't be built, or the network has no graph.
         """
-        for code in _CODES:
-            library(code)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(library, _CODES))
         layers = WinogradLayers()
         module, facts = rewritten_in_pieces(order, layers)
         graph = cast("fx.GraphModule", module.module if isinstance(module, Pieces) else module)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.engines.depthwise_conv import DepthwiseConv, single
-from convatlas.engines.graph_layers import PackedConv, PackedLinear, ScaleShift, packed_conv
+from convatlas.engines.graph_layers import PackedLinear, packed_conv
 from convatlas.engines.grouped_conv import GroupedConv, groups
-from convatlas.engines.native_arena import Arena
+from convatlas.engines.native_arena import Arena, apart
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.engines.product_conv import ProductConv, ProductLinear
 from convatlas.engines.separable_conv import SeparableConv, separable
-from convatlas.engines.wanted import Before, Wanted
+from convatlas.engines.wanted import Wanted
 from convatlas.engines.winograd_conv import WinogradConv, filters
 from convatlas.native.maps import Plan
 
@@ -53,14 +53,24 @@ class WinogradLayers:
 
     def __call__(self, wanted: Wanted) -> nn.Module | None:
         """Give the layer that does what is wanted."""
+        found = self._planned(wanted)
+        if found is None:
+            return None
+        plan, ratio = found
+        if plan is not None or wanted.before is None:
+            by = DIRECT if plan is None else str(plan)
+            self.choices[wanted.size[0]][_name(wanted)] = {"by": by, "times as quick": ratio}
+        return None if plan is None else _made(wanted, plan, self.arena)
+
+    def _planned(self, wanted: Wanted) -> tuple[Plan | None, float] | None:
+        """Give what is quickest, and how many times; none: the code can't compute it."""
+        if not _plans(wanted):
+            return None
         name = _name(wanted)
         if name not in self._plans:
-            self._plans[name] = self._quickest(wanted) if _plans(wanted) else (None, 1.0)
-        plan, ratio = self._plans[name]
-        if _plans(wanted) and (plan is not None or wanted.before is None):
-            by = DIRECT if plan is None else str(plan)
-            self.choices[wanted.size[0]][name] = {"by": by, "times as quick": ratio}
-        return None if plan is None else _made(wanted, plan, self.arena)
+            with apart():
+                self._plans[name] = self._quickest(wanted)
+        return self._plans[name]
 
     def _quickest(self, wanted: Wanted) -> tuple[Plan | None, float]:
         """Measure all ways of computing one layer; none: directly."""
@@ -77,7 +87,7 @@ class WinogradLayers:
         for key, plan in plans.items():
             if plan.tile not in layers:
                 layers[plan.tile] = _made(plain, plan, self.arena)
-            runs[key] = _planned(layers[plan.tile], plan, added)
+            runs[key] = _run_by(layers[plan.tile], plan, added)
         many = wanted.layer.weight.numel() > _MANY_WEIGHTS
         seconds = _measure(runs, x, self._other if many else None)
         best = min(plans, key=lambda key: seconds[key])
@@ -86,18 +96,23 @@ class WinogradLayers:
         return (plans[best], ratio) if worth else (None, 1.0)
 
     def _apart(self, wanted: Wanted) -> nn.Module:
-        """Give oneDNN's layer; or that of the filters before it, and the quickest behind."""
+        """Give oneDNN's layer; where there are filters before it, theirs and its own quickest."""
         layer, size, before = wanted.layer, wanted.size, wanted.before
         if isinstance(layer, nn.Linear):
             return PackedLinear(layer, size, wanted.act)
         if before is None:
             return packed_conv(layer, size, wanted.act, wanted.residual)
+        first = self._alone(Wanted(before.conv, size, before.act))
         with torch.inference_mode():
-            first = _alone(before, size)
             given = first(torch.empty(size).contiguous(memory_format=torch.channels_last))
-        alone = dataclasses.replace(wanted, size=given.shape, before=None)
-        plan = self._plans.setdefault(_name(alone), self._quickest(alone))[0]
-        return _Chain(first, _made(alone, plan, self.arena) if plan else self._apart(alone))
+        return _Chain(
+            first, self._alone(dataclasses.replace(wanted, size=given.shape, before=None))
+        )
+
+    def _alone(self, wanted: Wanted) -> nn.Module:
+        found = self._planned(wanted)
+        plan = None if found is None else found[0]
+        return self._apart(wanted) if plan is None else _made(wanted, plan, self.arena)
 
 
 class _Chain(nn.Module):
@@ -111,28 +126,23 @@ class _Chain(nn.Module):
         return self.second(self.first(x), *other)
 
 
-def _alone(before: Before, size: torch.Size) -> nn.Module:
-    """Give the layer that else computes filters of single maps."""
-    conv = before.conv
-    if conv.kernel_size != (1, 1) or conv.stride != (1, 1) or conv.bias is None:
-        return PackedConv(conv, size, before.act)
-    scale, shift = (one.detach().view(1, -1, 1, 1) for one in (conv.weight, conv.bias))
-    return ScaleShift(scale, shift, before.act is not None)
-
-
 def _name(wanted: Wanted) -> str:
-    layer, sides = wanted.layer, "x".join(map(str, wanted.size))
+    layer, sides, before = wanted.layer, "x".join(map(str, wanted.size)), ""
     if isinstance(layer, nn.Linear):
         return f"linear, {sides} to {layer.out_features}"
-    before = "" if wanted.before is None else f"{_filters(wanted.before.conv)} of each, "
-    return f"{before}{_filters(layer)}, {sides} to {layer.out_channels}" + (
-        " + other" if wanted.residual else ""
-    )
+    if wanted.before is not None:
+        act = "" if wanted.before.act is None else f" and {type(wanted.before.act).__name__}"
+        before = f"{_filters(wanted.before.conv)}{act}, then "
+    added = " + other" if wanted.residual else ""
+    return f"{before}{_filters(layer)}, {sides} to {layer.out_channels}{added}"
 
 
 def _filters(conv: nn.Conv2d) -> str:
     sides = "x".join(map(str, conv.kernel_size))
-    return f"{sides}, stride {conv.stride}, padding {conv.padding}"
+    name = f"{sides}, stride {conv.stride}, padding {conv.padding}"
+    if conv.groups > 1:
+        name += f", {conv.groups} groups"
+    return name + (f", dilation {conv.dilation}" if conv.dilation != (1, 1) else "")
 
 
 def _made(wanted: Wanted, plan: Plan, arena: Arena) -> NativeLayer:
@@ -190,7 +200,7 @@ def _run(layer: nn.Module, added: Tensor | None) -> Callable[[Tensor], Tensor]:
     return layer if added is None else lambda x: layer(x, added)
 
 
-def _planned(layer: NativeLayer, plan: Plan, added: Tensor | None) -> Callable[[Tensor], Tensor]:
+def _run_by(layer: NativeLayer, plan: Plan, added: Tensor | None) -> Callable[[Tensor], Tensor]:
     def run(x: Tensor) -> Tensor:
         layer.plan = plan
         return layer(x, added, added)  # a sum is written over what is added

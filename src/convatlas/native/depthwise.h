@@ -8,6 +8,7 @@
 extern "C" struct Depthwise {  // weights null: there are none
   const float* weights;  // (rows, columns, whole vectors of channels)
   const float* bias;     // whole vectors
+  const float* zeros;    // the pixel outside of maps, whole vectors
   long high, wide, down, right, pad_top, pad_left;
   long activation;  // as `activated` has them
 };
@@ -50,11 +51,10 @@ void filter(const Depthwise& how, const Windows<Value>& maps, long channels, Pla
   });
 }
 
-template <class Value>
-void filter(const Depthwise& how, const Maps& input, long height, long width, long channels,
-            const Value* zeros, Place at, long count, Value* to, long row) {
-  const Windows<Value> maps{input,    height,      width,        how.high,
-                            how.down, how.pad_top, how.pad_left, zeros};
+inline void filter(const Depthwise& how, const Call& call, long channels, Place at, long count,
+                   float* to, long row) {
+  const Windows<float> maps{call.input, call.height, call.width,   how.high,
+                            how.down,   how.pad_top, how.pad_left, how.zeros};
   const auto by = [&](auto columns) {
     constexpr int K = decltype(columns)::value;
     how.right == 1 ? filter<K, 1>(how, maps, channels, at, count, to, row)

@@ -18,6 +18,7 @@ class Depthwise(ctypes.Structure):
     _fields_ = (
         ("weights", c_void_p),
         ("bias", c_void_p),
+        ("zeros", c_void_p),
         *((name, c_long) for name in ("high", "wide", "down", "right", "pad_top", "pad_left")),
         ("activation", c_long),
     )
@@ -30,13 +31,8 @@ class Filtering(ctypes.Structure):
 
 
 def convolve(layer: Filtering, x: Tensor, y: Tensor) -> None:
-    """Convolve maps (N, channels, H, W) into (N, channels, H', W').
-
-    Raises:
-        MemoryError: There is none left for the pixel outside of maps.
-    """
-    if _code().depthwise_run(layer, Call.of(x, y, None)):
-        raise MemoryError("a convolution found no memory for the outside of its maps")
+    """Convolve maps (N, channels, H, W) into (N, channels, H', W')."""
+    _code().depthwise_run(layer, Call.of(x, y, None))
 
 
 def gate(layer: Filtering, x: Tensor, y: Tensor, by: Tensor) -> None:

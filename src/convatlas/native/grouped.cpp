@@ -4,14 +4,13 @@
 // the next. Larger groups take whole vectors. Each such vector is multiplied for all the outputs of a
 // row that see it, and for all vectors of its group.
 
-#include <atomic>
-
 #include "windows.h"
 #include "vectors.h"
 
 extern "C" struct Grouped {
   const float* weights;  // (blocks, rows, vectors of a block, channels of a group in it, columns, block)
   const float* bias;
+  const float* zeros;  // the pixel outside of maps
   long maps, group;  // maps of all groups, and of one: a power of two
   long high, down, right, pad_top, pad_left;
   long activation;  // as `activated` has them
@@ -22,7 +21,6 @@ namespace {
 
 constexpr int kColumns = 3;
 constexpr long kParts = 8;  // of the lines of a block of maps
-thread_local Scratch outside;
 
 typedef std::int32_t Lanes __attribute__((vector_size(4 * kLanes)));
 
@@ -52,15 +50,12 @@ class Convolution {
         within_(std::min<long>(layer.group, kLanes)), first_(first_channels(within_)) {}
 
   // A block of maps for some lines at a time: its weights stay near.
-  bool run() {
+  void run() {
     const long blocks = layer_.maps / (V * kLanes), lines = call_.images * call_.out_height;
     const long parts = std::min(lines, kParts);
     share(call_.parallel, layer_.threads, blocks * parts, [&](long item) {
-      const float* zeros = outside.floats(layer_.maps);
-      if (!zeros) return failed_.store(true);
-      nothing<float>(const_cast<float*>(zeros), layer_.maps);
       const Windows<float> maps{call_.input, call_.height,   call_.width,     layer_.high,
-                                layer_.down, layer_.pad_top, layer_.pad_left, zeros};
+                                layer_.down, layer_.pad_top, layer_.pad_left, layer_.zeros};
       const long map = item / parts * V * kLanes, part = item % parts;
       for (long line = lines * part / parts; line < lines * (part + 1) / parts; line++) {
         const Place at = grid_.place(line * call_.out_width);
@@ -71,7 +66,6 @@ class Convolution {
         });
       }
     });
-    return !failed_;
   }
 
  private:
@@ -116,13 +110,12 @@ class Convolution {
   const Grid grid_;
   const long within_;  // channels of a group that lie in one vector
   const Lanes first_;
-  std::atomic<bool> failed_{false};
 };
 
 template <int V, bool Whole>
-bool run(const Grouped& layer, const Call& call) {
-  return layer.right == 1 ? Convolution<V, Whole, 1>(layer, call).run()
-                          : Convolution<V, Whole, 2>(layer, call).run();
+void run(const Grouped& layer, const Call& call) {
+  layer.right == 1 ? Convolution<V, Whole, 1>(layer, call).run()
+                   : Convolution<V, Whole, 2>(layer, call).run();
 }
 
 }  // namespace
@@ -133,7 +126,10 @@ int grouped_lanes() { return kLanes; }
 
 int grouped_run(const Grouped* layer, const Call* call) {
   if (call->images * call->out_height * call->out_width <= 0) return 0;
-  if (layer->group > kLanes) return !run<2, true>(*layer, *call);
-  return !(layer->group == kLanes ? run<1, true>(*layer, *call) : run<1, false>(*layer, *call));
+  const auto convolve = layer->group > kLanes    ? run<2, true>
+                        : layer->group == kLanes ? run<1, true>
+                                                 : run<1, false>;
+  convolve(*layer, *call);
+  return 0;
 }
 }

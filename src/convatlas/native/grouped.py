@@ -18,19 +18,15 @@ class Grouped(ctypes.Structure):
     _fields_ = (
         ("weights", c_void_p),
         ("bias", c_void_p),
+        ("zeros", c_void_p),
         *((name, c_long) for name in ("maps", "group", "high", "down", "right")),
         *((name, c_long) for name in ("pad_top", "pad_left", "activation", "threads")),
     )
 
 
 def convolve(layer: Grouped, x: Tensor, y: Tensor) -> None:
-    """Convolve maps (N, maps, H, W) into (N, maps, H', W').
-
-    Raises:
-        MemoryError: There is none left for the pixel outside of maps.
-    """
-    if _code().grouped_run(layer, Call.of(x, y, None)):
-        raise MemoryError("a convolution found no memory for the outside of its maps")
+    """Convolve maps (N, maps, H, W) into (N, maps, H', W')."""
+    _code().grouped_run(layer, Call.of(x, y, None))
 
 
 def in_blocks(weight: Tensor) -> Tensor:

@@ -37,7 +37,6 @@ constexpr long kNear = 4 << 10;    // bytes to fetch ahead then
 constexpr long kParts = 32;        // that threads share the rows of a block in
 
 thread_local Scratch partial;  // sums over some of the channels
-thread_local Scratch outside;  // the pixel outside of maps
 
 // Maps by the number of a pixel.
 template <class Value>
@@ -125,14 +124,10 @@ class Run {
 
   // For each pixel, what the filters before give.
   void filter(long first, long from, long to, Value* rows) const {
-    float* zeros = outside.floats(layer_.channels);
-    if (!zeros) return failed_.store(true);
-    const Value* outer = nothing<Value>(zeros, layer_.channels);
     for (long r = from; r < to;) {
       const Place at = grid_.place(first + r);
       const long some = std::min(to - r, call_.out_width - at.left);
-      ::filter(layer_.before, call_.input, call_.height, call_.width, layer_.channels, outer, at,
-               some, rows + r * row_, row_);
+      ::filter(layer_.before, call_, layer_.channels, at, some, rows + r * row_, row_);
       r += some;
     }
   }
@@ -191,11 +186,9 @@ class Run {
       const auto next = [&](const Value* now) {
         return far ? now + kNear / sizeof(Value) : after < panels_ ? weights(after) : b;
       };
-      const auto last = [&](long row, Vec(&sum)[V]) { give<V>(first + row, map, sum); };
       const long parts = count > kMostRows ? (depth_ + kDeep - 1) / kDeep : 1;
-      if (parts == 1) return multiply_panel<V>(count, rows, row_, b, depth_, next(b), last);
-      float* sums = partial.floats(count * kPanel);
-      if (!sums) return failed_.store(true);
+      float* sums = parts > 1 ? partial.floats(count * kPanel) : nullptr;
+      if (parts > 1 && !sums) return failed_.store(true);
       for (long part = 0; part < parts; part++) {
         const long from = depth_ * part / parts, deep = depth_ * (part + 1) / parts - from;
         const Value* weight = b + from * V * kLanes;
@@ -203,7 +196,7 @@ class Run {
                           [&](long row, Vec(&sum)[V]) {
           float* kept = sums + row * kPanel;
           for (int v = 0; v < V && part > 0; v++) sum[v] += load(kept + v * kLanes);
-          if (part == parts - 1) return last(row, sum);
+          if (part == parts - 1) return give<V>(first + row, map, sum);
           for (int v = 0; v < V; v++) store(kept + v * kLanes, sum[v]);
         });
       }

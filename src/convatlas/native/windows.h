@@ -36,20 +36,15 @@ void along(const Windows<Value>& all, Place at, long count, const Work& work) {
       static_cast<const Value*>(all.maps.data) + at.image * all.maps.image + top * all.maps.row;
   for (long from = 0; from < count; from += Most) {
     const long left = (at.left + from) * S - all.pad_left;
-    const auto some = [&](auto outputs) {
+    by_count<Most>(count - from, [&](auto outputs) {
       constexpr int kSeen = (decltype(outputs)::value - 1) * S + K;
-      if (left >= 0 && left + kSeen <= all.width) {
-        const Value* first = rows + left * all.maps.pixel;
-        return work(outputs, from, begin, end, [&](long i, int j) {
-          return first + i * all.maps.row + j * all.maps.pixel;
-        });
-      }
+      long column[kSeen];  // negative: outside
+      for (int j = 0; j < kSeen; j++)
+        column[j] = left + j < all.width ? (left + j) * all.maps.pixel : -1;
       work(outputs, from, begin, end, [&](long i, int j) {
-        const long x = left + j;
-        return x >= 0 && x < all.width ? rows + i * all.maps.row + x * all.maps.pixel : all.zeros;
+        return column[j] < 0 ? all.zeros : rows + i * all.maps.row + column[j];
       });
-    };
-    by_count<Most>(count - from, some);
+    });
   }
 }
 
