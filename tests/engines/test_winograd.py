@@ -175,6 +175,7 @@ PLAIN = nn.Conv2d(32, 32, 3, padding=1)
         (nn.Conv2d(32, 32, 1), Before(nn.Conv2d(32, 32, 3, groups=32), nn.Hardswish())),
         (nn.Conv2d(32, 32, 1), Before(nn.Conv2d(32, 32, 3, groups=32), nn.SiLU())),
         (nn.Conv2d(32, 32, 1), Before(nn.Conv2d(32, 32, 3, groups=32), None)),
+        (nn.Conv2d(32, 32, 1, groups=32), Before(nn.Conv2d(32, 32, 3, groups=32), None)),
     ],
 )
 def test_layers_of_one_shape_that_are_not_the_same(other, before, quickest):

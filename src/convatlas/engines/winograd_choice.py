@@ -180,18 +180,17 @@ def _plans(wanted: Wanted) -> list[Plan]:
     layer = wanted.layer
     if isinstance(layer, nn.Linear):
         return [Plan(1, 192, True)]
+    if wanted.before is not None and not separable(wanted.before, layer):
+        return []
     if filters(layer) and layer.in_channels >= _LEAST_CHANNELS:
         found = [Plan(4, 12, False), Plan(4, 24, False), Plan(4, 96, True)]
         if _tiles(wanted.size) <= _FEW_TILES:
             found += [Plan(2, 24, False), Plan(2, 192, True)]
         return found
     if layer.groups > 1:
-        own = single(layer) or groups(layer)
-        return [Plan(1, 1, False)] if own and layer.weight.dtype == torch.float32 else []
+        return [Plan(1, 1, False)] if single(layer) or groups(layer) else []
     # in bfloat16 oneDNN multiplies twice as many values at once
     if not takes(layer) or layer.weight.dtype == torch.bfloat16:
-        return []
-    if wanted.before is not None and not separable(wanted.before, layer):
         return []
     return [Plan(1, 48, False), Plan(1, 192, False), Plan(1, 384, True)]
 
