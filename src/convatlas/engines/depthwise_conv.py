@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from convatlas.engines.graph_layers import ScaleShift
-from convatlas.engines.graph_trace import replace, shape
+from convatlas.engines.graph_trace import replace_each, shape
 from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_layer import (
     NativeLayer,
@@ -19,17 +19,14 @@ from convatlas.errors import InputError
 from convatlas.native.depthwise import (
     Depthwise,
     Filtering,
-    convolve,
     entry,
-    gate,
     gate_entry,
     in_vectors,
 )
-from convatlas.native.maps import Plan, padded_bias
+from convatlas.native.maps import WHOLE, Plan, padded_bias
 
 aten = torch.ops.aten
 _COLUMNS, _MOST_RIGHT = (1, 3, 5), 2  # of the filters that the code has
-_WHOLE = Plan(1, 1, False)
 
 
 class Filters(nn.Module):
@@ -51,21 +48,13 @@ class Filters(nn.Module):
 class DepthwiseConv(NativeLayer):
     """A `NativeLayer` that `single` says yes to; no maps are added to its own."""
 
+    adds = False
+
     def __init__(
         self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
     ) -> None:
         super().__init__(conv, act, plan, arena)
         self.filters = Filters(conv, act)
-
-    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
-        """Compute y of x; channels last.
-
-        Raises:
-            InputError: Maps are to be added.
-        """
-        if other is not None:
-            raise InputError("a depthwise convolution adds no maps to its own")
-        convolve(self.layer(), x, y)
 
     def layer(self) -> Filtering:
         """Tell the code what it is."""
@@ -80,7 +69,7 @@ class Gate(NativeLayer):
     """Maps times a number for each of them, as in squeeze-and-excitation."""
 
     def __init__(self, channels: int, arena: Arena | None = None) -> None:
-        super().__init__(_of_single_maps(channels), None, _WHOLE, arena)
+        super().__init__(_of_single_maps(channels), None, WHOLE, arena)
 
     def forward(self, x: Tensor, other: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """(N, C, H, W), (N, C, 1, 1) -> (N, C, H, W), channels last."""
@@ -93,12 +82,8 @@ class Gate(NativeLayer):
         count, channels, height, width = x.shape
         size = (count, channels, height, width)
         y = self.arena.images(size, x.dtype) if out is None else self.fitting(out, size)
-        gate(self.layer(), with_channels_last(x), y, with_channels_last(other))
+        self.run(with_channels_last(x), y, with_channels_last(other))
         return y
-
-    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
-        """Compute y of x and the numbers."""
-        self.forward(x, other, y)
 
     def layer(self) -> Filtering:
         """Tell the code what it is."""
@@ -119,14 +104,7 @@ def single(conv: nn.Conv2d) -> bool:
 
 def find_gates_and_norms(module: fx.GraphModule, arena: Arena) -> int:
     """Let this package multiply and shift maps of float32; give how often it does."""
-    count = 0
-    for node in list(module.graph.nodes):
-        layer = _layer(module, node, arena)
-        if layer is not None:
-            replace(module, node, layer, node.args, node.name)
-            count += 1
-    module.recompile()
-    return count
+    return replace_each(module, lambda node: _layer(module, node, arena))
 
 
 def _layer(module: fx.GraphModule, node: fx.Node, arena: Arena) -> NativeLayer | None:
@@ -143,7 +121,7 @@ def _layer(module: fx.GraphModule, node: fx.Node, arena: Arena) -> NativeLayer |
     conv = _of_single_maps(part.scale.numel())
     conv.weight = nn.Parameter(part.scale.view(-1, 1, 1, 1), False)
     conv.bias = nn.Parameter(part.shift.flatten(), False)
-    return DepthwiseConv(conv, nn.ReLU() if part.relu else None, _WHOLE, arena)
+    return DepthwiseConv(conv, nn.ReLU() if part.relu else None, WHOLE, arena)
 
 
 def _of_single_maps(channels: int) -> nn.Conv2d:

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
@@ -159,6 +159,23 @@ def replace(
     """Put the call of a layer in place of an operation; what only that needed goes too."""
     node.replace_all_uses_with(insert(module, node, layer, given, name))
     erase(node)
+
+
+def replace_each(module: fx.GraphModule, layer_of: Callable[[fx.Node], nn.Module | None]) -> int:
+    """Put layers in place of operations and of other layers; give how many.
+
+    Args:
+        module: It is changed.
+        layer_of: Gives the layer for a node, called with what that reads; None: it stays.
+    """
+    count = 0
+    for node in list(module.graph.nodes):
+        layer = layer_of(node)
+        if layer is not None:
+            replace(module, node, layer, node.all_input_nodes, node.name)
+            count += 1
+    module.recompile()
+    return count
 
 
 def erase(node: fx.Node) -> None:

@@ -3,12 +3,12 @@
 import ctypes
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from convatlas.engines.native_arena import Arena, in_large_pages
 from convatlas.engines.native_layer import NativeLayer, takes
-from convatlas.errors import InputError
-from convatlas.native.grouped import Grouped, block, convolve, entry, in_blocks, lanes
+from convatlas.native.depthwise import lanes
+from convatlas.native.grouped import Grouped, block, entry, in_blocks
 from convatlas.native.maps import Plan, padded_bias
 
 _COLUMNS, _MOST_RIGHT = 3, 2  # of the filters that the code has
@@ -16,6 +16,8 @@ _COLUMNS, _MOST_RIGHT = 3, 2  # of the filters that the code has
 
 class GroupedConv(NativeLayer):
     """A `NativeLayer` that `groups` says yes to; no maps are added to its own."""
+
+    adds = False
 
     def __init__(
         self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
@@ -25,16 +27,6 @@ class GroupedConv(NativeLayer):
         self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
         self.zeros = nn.Buffer(padded_bias(None, conv.out_channels))
         self.group = conv.in_channels // conv.groups
-
-    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
-        """Compute y of x; channels last.
-
-        Raises:
-            InputError: Maps are to be added.
-        """
-        if other is not None:
-            raise InputError("a convolution in groups adds no maps to its own")
-        convolve(self.layer(), x, y)
 
     def layer(self) -> Grouped:
         """Tell the code what it is."""

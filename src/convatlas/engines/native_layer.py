@@ -2,13 +2,14 @@
 
 import ctypes
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from convatlas.engines.native_arena import Arena
 from convatlas.errors import InputError
-from convatlas.native.maps import Plan
+from convatlas.native.maps import Call, Plan, run_layer
 
 # what the code does itself
 _ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2, nn.SiLU: 3, nn.Sigmoid: 4}
@@ -24,7 +25,12 @@ class NativeLayer(nn.Module):
         act: What follows; ReLU, ReLU6, SiLU and sigmoid are fused in.
         plan: How it is cut up.
         arena: Where its outputs lie.
+
+    Attributes:
+        adds: Whether the code adds other maps.
     """
+
+    adds: ClassVar[bool] = True
 
     def __init__(
         self, conv: nn.Conv2d, act: nn.Module | None, plan: Plan, arena: Arena | None = None
@@ -46,7 +52,8 @@ class NativeLayer(nn.Module):
             out: Where to write them: maps with the channels last, or a part of their channels.
 
         Raises:
-            InputError: Another number of maps, another type, or maps smaller than the filters.
+            InputError: Another number of maps, another type, maps smaller than the filters, or
+                others to add where the code adds none.
             MemoryError: There is none left for a block of tiles.
         """
         self.check(x)
@@ -55,15 +62,17 @@ class NativeLayer(nn.Module):
             raise InputError(f"filters of {self.kernel} see nothing of maps of {list(x.shape)}")
         y = self.arena.images(size, self.dtype) if out is None else self.fitting(out, size)
         if other is not None:
+            if not self.adds:
+                raise InputError(f"{type(self).__name__} adds no maps to its own")
             other = self.fitting(with_channels_last(other), size)
         self.run(with_channels_last(x), y, other)
         if self.act is None:
             return y
         return self.act(y) if out is None else out.copy_(self.act(y))
 
-    @abstractmethod
     def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
         """Compute y of x, and other maps that are added; channels last."""
+        run_layer(self.entry(), self.layer(), Call.of(x, y, other))
 
     @abstractmethod
     def layer(self) -> ctypes.Structure:

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from convatlas.engines.graph_modules import pair
-from convatlas.engines.graph_trace import arguments, replace, shape
+from convatlas.engines.graph_trace import arguments, replace_each, shape
 from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_layer import NativeLayer
-from convatlas.errors import InputError
-from convatlas.native.maps import Plan
-from convatlas.native.pool import Pool, entry, pool
+from convatlas.native.maps import WHOLE
+from convatlas.native.pool import Pool, entry
 
 aten = torch.ops.aten
 _LARGEST, _MEAN = aten.max_pool2d.default, aten.avg_pool2d.default
@@ -29,22 +28,14 @@ class NativePool(NativeLayer):
         ceil: Windows may begin inside, and end outside.
     """
 
+    adds = False
+
     def __init__(
         self, like: nn.Conv2d, mean: bool | None, ceil: bool = False, arena: Arena | None = None
     ) -> None:
-        super().__init__(like, None, Plan(1, 1, False), arena)
+        super().__init__(like, None, WHOLE, arena)
         self.mean = {None: 0, True: 1, False: 2}[mean]
         self.ceil = ceil
-
-    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
-        """Compute y of x; channels last.
-
-        Raises:
-            InputError: Maps are to be added.
-        """
-        if other is not None:
-            raise InputError("a pooling adds no maps to its own")
-        pool(self.layer(), x, y)
 
     def layer(self) -> Pool:
         """Tell the code what it is."""
@@ -67,21 +58,18 @@ class NativePool(NativeLayer):
 
 def find_pools(module: fx.GraphModule, dtype: torch.dtype, arena: Arena) -> int:
     """Let this package pool the maps of a graph; give how often it does."""
-    count = 0
-    for node in list(module.graph.nodes):
-        if node.target not in (_LARGEST, _MEAN, _TO_SIZE, _OVER_AXES) or len(shape(node)) != 4:
-            continue
-        given = arguments(node)
-        if given["self"].meta["val"].dtype != dtype:
-            continue
-        if node.target in (_TO_SIZE, _OVER_AXES):
-            given |= _whole(given, shape(given["self"]), shape(node))
-        layer = _pool(given, shape(node)[1], dtype, arena)
-        if layer is not None:
-            replace(module, node, layer, (given["self"],), node.name)
-            count += 1
-    module.recompile()
-    return count
+    return replace_each(module, lambda node: _layer(node, dtype, arena))
+
+
+def _layer(node: fx.Node, dtype: torch.dtype, arena: Arena) -> NativePool | None:
+    if node.target not in (_LARGEST, _MEAN, _TO_SIZE, _OVER_AXES) or len(shape(node)) != 4:
+        return None
+    given = arguments(node)
+    if given["self"].meta["val"].dtype != dtype:
+        return None
+    if node.target in (_TO_SIZE, _OVER_AXES):
+        given |= _whole(given, shape(given["self"]), shape(node))
+    return _pool(given, shape(node)[1], dtype, arena)
 
 
 def _whole(given: dict[str, Any], size: torch.Size, result: torch.Size) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from convatlas.engines.native_arena import Arena, in_large_pages
 from convatlas.engines.native_layer import NativeLayer
 from convatlas.native.maps import Plan, padded_bias
-from convatlas.native.product import Product, entry, in_panels, multiply
+from convatlas.native.product import Product, entry, in_panels
 
 
 class ProductConv(NativeLayer):
@@ -20,10 +20,6 @@ class ProductConv(NativeLayer):
         super().__init__(conv, act, plan, arena)
         self.weight = nn.Parameter(in_large_pages(in_panels(conv.weight.detach())), False)
         self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
-
-    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
-        """Compute y of x, and other maps that are added; channels last."""
-        multiply(self.layer(), x, y, other)
 
     def layer(self) -> Product:
         """Tell the code what it is."""

@@ -18,7 +18,7 @@ from convatlas.engines.product_conv import ProductConv, ProductLinear
 from convatlas.engines.separable_conv import SeparableConv, separable
 from convatlas.engines.wanted import Wanted
 from convatlas.engines.winograd_conv import WinogradConv, filters
-from convatlas.native.maps import Plan
+from convatlas.native.maps import WHOLE, Plan
 
 _LEAST_CHANNELS = 8  # with fewer, laying out the tiles takes longer than multiplying
 _FEW_TILES = 64  # up to here reading the weights counts, which are 4 times as many with 4x4
@@ -188,7 +188,7 @@ def _plans(wanted: Wanted) -> list[Plan]:
             found += [Plan(2, 24, False), Plan(2, 192, True)]
         return found
     if layer.groups > 1:
-        return [Plan(1, 1, False)] if single(layer) or groups(layer) else []
+        return [WHOLE] if single(layer) or groups(layer) else []
     # in bfloat16 oneDNN multiplies twice as many values at once
     if not takes(layer) or layer.weight.dtype == torch.bfloat16:
         return []

@@ -3,14 +3,13 @@
 import ctypes
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from convatlas.engines.native_arena import Arena, floats
 from convatlas.engines.native_layer import NativeLayer, takes
 from convatlas.native.maps import Plan, padded_bias
 from convatlas.native.winograd import (
     Layer,
-    convolve,
     entry,
     transform,
     transformed_size,
@@ -29,10 +28,6 @@ class WinogradConv(NativeLayer):
         transform(weight.float(), found, plan.tile)
         self.weight = nn.Parameter(found, False)
         self.bias = nn.Parameter(padded_bias(conv.bias, conv.out_channels), False)
-
-    def run(self, x: Tensor, y: Tensor, other: Tensor | None) -> None:
-        """Compute y of x, and other maps that are added; channels last."""
-        convolve(self.layer(), x, y, other)
 
     def layer(self) -> Layer:
         """Tell the code what it is."""

@@ -1,13 +1,13 @@
-"""Calls of depthwise.cpp, on float32 whose channels lie last. Callers check sizes."""
+"""What depthwise.cpp is told: filters of single maps, and gates; of float32."""
 
 import ctypes
 import functools
-from ctypes import POINTER, c_long, c_void_p
+from ctypes import c_long, c_void_p
 
 from torch import Tensor, nn
 
 from convatlas.native.build import FOLDER, library
-from convatlas.native.maps import Call, padded
+from convatlas.native.maps import padded
 
 _SOURCE = FOLDER / "depthwise.cpp"
 
@@ -25,19 +25,9 @@ class Depthwise(ctypes.Structure):
 
 
 class Filtering(ctypes.Structure):
-    """Filters of single maps as a layer of their own; for `gate`, the number of maps alone."""
+    """Filters of single maps as a layer of their own; for a gate, the number of maps alone."""
 
     _fields_ = (("channels", c_long), ("threads", c_long), ("how", Depthwise))
-
-
-def convolve(layer: Filtering, x: Tensor, y: Tensor) -> None:
-    """Convolve maps (N, channels, H, W) into (N, channels, H', W')."""
-    _code().depthwise_run(layer, Call.of(x, y, None))
-
-
-def gate(layer: Filtering, x: Tensor, y: Tensor, by: Tensor) -> None:
-    """Multiply maps (N, channels, H, W) by numbers (N, channels, 1, 1)."""
-    _code().gate_run(layer, Call.of(x, y, by))
 
 
 def in_vectors(weight: Tensor) -> Tensor:
@@ -47,24 +37,19 @@ def in_vectors(weight: Tensor) -> Tensor:
     return nn.functional.pad(rows, (0, padded(channels, lanes()) - channels)).contiguous()
 
 
+@functools.cache
 def lanes() -> int:
     """Give how many floats a vector of this processor has."""
-    return _code().depthwise_lanes()
-
-
-def entry() -> c_void_p:
-    """Give where the code of `convolve` begins."""
-    return ctypes.cast(_code().depthwise_run, c_void_p)
-
-
-def gate_entry() -> c_void_p:
-    """Give where the code of `gate` begins."""
-    return ctypes.cast(_code().gate_run, c_void_p)
+    return library(_SOURCE).depthwise_lanes()
 
 
 @functools.cache
-def _code() -> ctypes.CDLL:
-    code = library(_SOURCE)
-    code.depthwise_run.argtypes = (POINTER(Filtering), POINTER(Call))
-    code.gate_run.argtypes = (POINTER(Filtering), POINTER(Call))
-    return code
+def entry() -> c_void_p:
+    """Give where the code begins that `run_layer` runs."""
+    return ctypes.cast(library(_SOURCE).depthwise_run, c_void_p)
+
+
+@functools.cache
+def gate_entry() -> c_void_p:
+    """Give where the code begins that `run_layer` runs."""
+    return ctypes.cast(library(_SOURCE).gate_run, c_void_p)

@@ -122,8 +122,6 @@ void run(const Grouped& layer, const Call& call) {
 
 extern "C" {
 
-int grouped_lanes() { return kLanes; }
-
 int grouped_run(const Grouped* layer, const Call* call) {
   if (call->images * call->out_height * call->out_width <= 0) return 0;
   const auto convolve = layer->group > kLanes    ? run<2, true>

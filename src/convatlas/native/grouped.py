@@ -1,13 +1,13 @@
-"""Calls of grouped.cpp, on tensors whose channels lie last. Sizes are checked by those who call."""
+"""What grouped.cpp is told: convolutions in groups."""
 
 import ctypes
 import functools
-from ctypes import POINTER, c_long, c_void_p
+from ctypes import c_long, c_void_p
 
 from torch import Tensor
 
 from convatlas.native.build import FOLDER, library
-from convatlas.native.maps import Call
+from convatlas.native.depthwise import lanes
 
 _SOURCE = FOLDER / "grouped.cpp"
 
@@ -24,13 +24,8 @@ class Grouped(ctypes.Structure):
     )
 
 
-def convolve(layer: Grouped, x: Tensor, y: Tensor) -> None:
-    """Convolve maps (N, maps, H, W) into (N, maps, H', W')."""
-    _code().grouped_run(layer, Call.of(x, y, None))
-
-
 def in_blocks(weight: Tensor) -> Tensor:
-    """Lay out filters (maps, channels of a group, rows, 3) as `convolve` takes them."""
+    """Lay out filters (maps, channels of a group, rows, 3) as `Grouped` has them."""
     group, rows, columns = weight.shape[1:]
     within = min(group, lanes())
     blocks = weight.view(-1, block(group), group // within, within, rows, columns)
@@ -42,18 +37,7 @@ def block(group: int) -> int:
     return max(group, lanes())
 
 
-def lanes() -> int:
-    """Give how many floats a vector of this processor has."""
-    return _code().grouped_lanes()
-
-
-def entry() -> c_void_p:
-    """Give where the code of `convolve` begins."""
-    return ctypes.cast(_code().grouped_run, c_void_p)
-
-
 @functools.cache
-def _code() -> ctypes.CDLL:
-    code = library(_SOURCE)
-    code.grouped_run.argtypes = (POINTER(Grouped), POINTER(Call))
-    return code
+def entry() -> c_void_p:
+    """Give where the code begins that `run_layer` runs."""
+    return ctypes.cast(library(_SOURCE).grouped_run, c_void_p)

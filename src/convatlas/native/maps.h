@@ -27,13 +27,6 @@ struct Place {
   long image, top, left;
 };
 
-// The pixel outside of maps.
-template <class Value>
-const Value* nothing(float* memory, long channels) {
-  std::fill(memory, memory + channels, 0.f);
-  return reinterpret_cast<const Value*>(memory);
-}
-
 // The outputs of a convolution, in tiles.
 struct Grid {
   Grid(long images, long height, long width, long tile)

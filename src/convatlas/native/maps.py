@@ -1,7 +1,7 @@
 """What the code of this package is told of maps, and how it cuts a layer up."""
 
 import ctypes
-from ctypes import c_long, c_void_p
+from ctypes import POINTER, c_int, c_long, c_void_p
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,9 @@ class Plan:
         if self.tile == 1:
             return f"product, {self.block} pixels {who}"
         return f"F({self.tile}x{self.tile},3x3), {self.block} tiles {who}"
+
+
+WHOLE = Plan(1, 1, False)  # of layers that the code cuts up by itself
 
 
 class Maps(ctypes.Structure):
@@ -65,6 +68,19 @@ class Call(ctypes.Structure):
         """Give the call that writes y, from x and perhaps what is added; on torch's threads."""
         sizes = (x.shape[0], *x.shape[2:], *y.shape[2:])
         return cls(*sizes, Maps.of(x), Maps.of(added), Maps.of(y), openmp())
+
+
+_ENTRY = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(Call))
+
+
+def run_layer(entry: c_void_p, layer: ctypes.Structure, call: Call) -> None:
+    """Run one layer, by the code that begins there.
+
+    Raises:
+        MemoryError: There is none left for what it keeps aside.
+    """
+    if ctypes.cast(entry, _ENTRY)(ctypes.addressof(layer), call):
+        raise MemoryError("a layer found no memory for its pixels")
 
 
 def padded(maps: int, lanes: int) -> int:

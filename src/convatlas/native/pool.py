@@ -1,13 +1,10 @@
-"""Calls of pool.cpp, on tensors whose channels lie last. Sizes are checked by those who call."""
+"""What pool.cpp is told: poolings."""
 
 import ctypes
 import functools
-from ctypes import POINTER, c_long, c_void_p
-
-from torch import Tensor
+from ctypes import c_long, c_void_p
 
 from convatlas.native.build import FOLDER, library
-from convatlas.native.maps import Call
 
 _SOURCE = FOLDER / "pool.cpp"
 
@@ -24,18 +21,7 @@ class Pool(ctypes.Structure):
     )
 
 
-def pool(layer: Pool, x: Tensor, y: Tensor) -> None:
-    """Pool maps (N, channels, H, W) into (N, channels, H', W')."""
-    _code().pool_run(layer, Call.of(x, y, None))
-
-
-def entry() -> c_void_p:
-    """Give where the code of `pool` begins."""
-    return ctypes.cast(_code().pool_run, c_void_p)
-
-
 @functools.cache
-def _code() -> ctypes.CDLL:
-    code = library(_SOURCE)
-    code.pool_run.argtypes = (POINTER(Pool), POINTER(Call))
-    return code
+def entry() -> c_void_p:
+    """Give where the code begins that `run_layer` runs."""
+    return ctypes.cast(library(_SOURCE).pool_run, c_void_p)

@@ -230,7 +230,6 @@ class Run {
 
 extern "C" {
 
-int product_lanes() { return kLanes; }
 int product_panel() { return kPanel; }
 
 int product_run(const Product* layer, const Call* call) {

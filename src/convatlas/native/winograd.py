@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convatlas.native.build import FOLDER, can_build, library, openmp
-from convatlas.native.maps import Call, Maps, padded
+from convatlas.native.maps import Call, Maps, padded, run_layer
 
 _SOURCE, _GRADIENT = FOLDER / "winograd.cpp", FOLDER / "winograd_gradient.cpp"
 
@@ -55,8 +55,7 @@ def convolve(layer: Layer, x: Tensor, y: Tensor, added: Tensor | None = None) ->
     Raises:
         MemoryError: There is none left for a block of tiles.
     """
-    if _code().winograd_run(layer, Call.of(x, y, added)):
-        raise MemoryError("a convolution found no memory for its tiles")
+    run_layer(entry(), layer, Call.of(x, y, added))
 
 
 def transformed_size(weight: Tensor, tile: int) -> int:
@@ -111,6 +110,7 @@ def lanes() -> int:
     return _code().winograd_lanes()
 
 
+@functools.cache
 def entry() -> c_void_p:
     """Give where the code of `convolve` begins."""
     return ctypes.cast(_code().winograd_run, c_void_p)
@@ -122,7 +122,6 @@ def _code() -> ctypes.CDLL:
     how = [*[c_long] * 4, c_void_p]
     code.winograd_weights.argtypes = (POINTER(_Filters), c_void_p, *how)
     code.winograd_weights.restype = None
-    code.winograd_run.argtypes = (POINTER(Layer), POINTER(Call))
     return code
 
 

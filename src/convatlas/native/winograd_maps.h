@@ -7,6 +7,13 @@
 
 namespace {
 
+// The pixel outside of maps.
+template <class Value>
+const Value* nothing(float* memory, long channels) {
+  std::fill(memory, memory + channels, 0.f);
+  return reinterpret_cast<const Value*>(memory);
+}
+
 // Reads T x T pixels from a place on, and transforms them to N x N, which lie `step` apart; for
 // every channel. Pixels outside of the maps are those at `zeros`.
 template <int T, int N, class Value, class Transform>
