@@ -140,6 +140,7 @@ def test_filters_of_single_maps_and_what_follows(
     [
         (nn.Conv2d(8, 8, (3, 4), groups=8), None, nn.Conv2d(8, 4, 1)),  # of 4 columns
         (nn.Conv2d(8, 8, 3, (1, 3), groups=8), None, nn.Conv2d(8, 4, 1)),
+        (nn.Conv2d(8, 8, (8, 3), groups=8), None, nn.Conv2d(8, 4, 1)),
         (nn.Conv2d(8, 8, 3, dilation=2, groups=8), None, nn.Conv2d(8, 4, 1)),
         (nn.Conv2d(8, 8, 3, groups=4), None, nn.Conv2d(8, 4, 1)),
         (nn.Conv2d(8, 8, 3, groups=8), nn.Tanh(), nn.Conv2d(8, 4, 1)),
@@ -196,8 +197,9 @@ def test_any_convolution_in_groups(group, blocks, size, rows, stride, padding, a
         nn.Conv2d(32, 64, 3, groups=8),
         nn.Conv2d(32, 32, (3, 1), groups=8),
         nn.Conv2d(32, 32, 3, (1, 3), groups=8),
+        nn.Conv2d(32, 32, (8, 3), groups=8),
         nn.Conv2d(32, 32, 3, dilation=2, groups=8),
-        nn.Conv2d(40, 40, 3, groups=10),  # no whole vectors
+        nn.Conv2d(6, 6, 3, groups=3),  # no whole vectors
         nn.Conv2d(128, 128, 3, groups=2),  # larger than two of them
         nn.Conv2d(32, 32, 3),
         nn.Conv2d(32, 32, 3, groups=8).bfloat16(),

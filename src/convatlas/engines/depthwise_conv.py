@@ -11,6 +11,7 @@ from convatlas.engines.native_arena import Arena
 from convatlas.engines.native_layer import (
     NativeLayer,
     fused,
+    in_windows,
     padding,
     takes,
     with_channels_last,
@@ -26,7 +27,7 @@ from convatlas.native.depthwise import (
 from convatlas.native.maps import WHOLE, Plan, padded_bias
 
 aten = torch.ops.aten
-_COLUMNS, _MOST_RIGHT = (1, 3, 5), 2  # of the filters that the code has
+_COLUMNS = (1, 3, 5)  # of the filters that the code has
 
 
 class Filters(nn.Module):
@@ -98,8 +99,7 @@ def single(conv: nn.Conv2d) -> bool:
     """Say whether the code computes such a convolution: each filter looks at one map."""
     same = conv.groups == conv.in_channels == conv.out_channels
     same = same and conv.weight.dtype == torch.float32
-    known = conv.kernel_size[1] in _COLUMNS and conv.stride[1] <= _MOST_RIGHT
-    return same and known and takes(conv, groups=conv.groups)
+    return same and in_windows(conv, *_COLUMNS) and takes(conv, groups=conv.groups)
 
 
 def find_gates_and_norms(module: fx.GraphModule, arena: Arena) -> int:

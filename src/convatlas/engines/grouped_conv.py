@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from convatlas.engines.native_arena import Arena, in_large_pages
-from convatlas.engines.native_layer import NativeLayer, takes
+from convatlas.engines.native_layer import NativeLayer, in_windows, takes
 from convatlas.native.depthwise import lanes
 from convatlas.native.grouped import Grouped, block, entry, in_blocks
 from convatlas.native.maps import Plan, padded_bias
 
-_COLUMNS, _MOST_RIGHT = 3, 2  # of the filters that the code has
+_COLUMNS = 3  # of the filters that the code has
 
 
 class GroupedConv(NativeLayer):
@@ -45,9 +45,10 @@ def groups(conv: nn.Conv2d) -> bool:
     Groups have as many maps as channels: 2, 4, 8 or so, up to two vectors of them.
     """
     size = conv.in_channels // conv.groups
-    known = conv.kernel_size[1] == _COLUMNS and conv.stride[1] <= _MOST_RIGHT
     same = conv.in_channels == conv.out_channels and conv.weight.dtype == torch.float32
-    if not (known and same and conv.groups > 1 and takes(conv, groups=conv.groups)):
+    if not (
+        same and in_windows(conv, _COLUMNS) and conv.groups > 1 and takes(conv, groups=conv.groups)
+    ):
         return False
     fitting = 1 < size <= 2 * lanes() and size & (size - 1) == 0
     return fitting and conv.in_channels % block(size) == 0

@@ -11,6 +11,7 @@ from convatlas.engines.native_arena import Arena
 from convatlas.errors import InputError
 from convatlas.native.maps import Call, Plan, run_layer
 
+_MOST_ROWS, _MOST_RIGHT = 7, 2  # of filters, and from one output to the next: see windows.h
 # what the code does itself
 _ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.ReLU6: 2, nn.SiLU: 3, nn.Sigmoid: 4}
 
@@ -122,6 +123,12 @@ def takes(conv: nn.Conv2d, groups: int = 1) -> bool:
     even = conv.padding != "same" or all(side % 2 for side in conv.kernel_size)
     known = conv.weight.dtype in (torch.float32, torch.bfloat16)
     return how == (groups, (1, 1), "zeros") and even and known
+
+
+def in_windows(conv: nn.Conv2d, *columns: int) -> bool:
+    """Say whether windows.h has what such filters see: of so many columns, not too high or far."""
+    rows, wide = conv.kernel_size
+    return wide in columns and rows <= _MOST_ROWS and conv.stride[1] <= _MOST_RIGHT
 
 
 def padding(conv: nn.Conv2d) -> tuple[int, ...]:

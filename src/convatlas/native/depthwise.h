@@ -10,23 +10,24 @@ extern "C" struct Depthwise {  // weights null: there are none
   const float* bias;     // whole vectors
   const float* zeros;    // the pixel outside of maps, whole vectors
   long high, wide, down, right, pad_top, pad_left;
-  long activation;  // as `activated` has them
+  long activation;  // as `curved` and `Limits` have them
 };
 
 namespace {
 
-constexpr int kNeighbours = 4;  // outputs of a row that share what they see
+constexpr int kNeighbours = 7;  // outputs of a row that share what they see
 
 // Writes `count` outputs of one row, from a place on: output k goes to `to[k * row]`.
 template <int K, int S, class Value>
 void filter(const Depthwise& how, const Windows<Value>& maps, long channels, Place at, long count,
             Value* to, long row) {
   const long step = up(channels, kLanes);
+  const Limits limits(how.activation);
   along<K, S, kNeighbours>(maps, at, count, [&](auto outputs, long from, long begin, long end,
-                                                const auto& pixel) {
+                                                const auto& pixels) {
     constexpr int T = decltype(outputs)::value;
-    for (long c = 0; c < channels; c += kLanes) {
-      const long rest = channels - c;
+    long c = 0;
+    for (; c + kLanes <= channels; c += kLanes) {
       Vec sum[T];
       for (int t = 0; t < T; t++) sum[t] = load(how.bias + c);
       for (long i = begin; i < end; i++) {
@@ -35,20 +36,26 @@ void filter(const Depthwise& how, const Windows<Value>& maps, long channels, Pla
         for (int k = 0; k < K; k++) weight[k] = load(weights + k * step);
 #pragma GCC unroll 16
         for (int j = 0; j < (T - 1) * S + K; j++) {
-          const Value* here = pixel(i, j) + c;
-          const Vec seen = rest >= kLanes ? load(here) : load_some(here, rest);
-#pragma GCC unroll 4
+          const Vec seen = load(pixels[i][j] + c);
+#pragma GCC unroll 8
           for (int t = 0; t < T; t++)
             if (j >= t * S && j < t * S + K) sum[t] += seen * weight[j - t * S];
         }
       }
-      for (int t = 0; t < T; t++) {
-        const Vec value = activated(sum[t], how.activation);
-        Value* there = to + (from + t) * row + c;
-        rest >= kLanes ? store(there, value) : store_some(there, value, rest);
-      }
+      for (int t = 0; t < T; t++) store(to + (from + t) * row + c, limits(sum[t]));
+    }
+    const long left = channels - c;
+    for (int t = 0; t < T && left > 0; t++) {
+      Vec sum = load(how.bias + c);
+      for (long i = begin; i < end; i++)
+#pragma GCC unroll 1
+        for (int k = 0; k < K; k++)
+          sum += load_some(pixels[i][t * S + k] + c, left) * load(how.weights + (i * K + k) * step + c);
+      store_some(to + (from + t) * row + c, limits(sum), left);
     }
   });
+  for (long k = 0; k < count && curved(how.activation); k++)
+    bend(to + k * row, channels, how.activation);
 }
 
 inline void filter(const Depthwise& how, const Call& call, long channels, Place at, long count,

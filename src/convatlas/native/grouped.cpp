@@ -13,7 +13,7 @@ extern "C" struct Grouped {
   const float* zeros;  // the pixel outside of maps
   long maps, group;  // maps of all groups, and of one: a power of two
   long high, down, right, pad_top, pad_left;
-  long activation;  // as `activated` has them
+  long activation;  // as `curved` and `Limits` have them
   long threads;
 };
 
@@ -61,8 +61,8 @@ class Convolution {
         const Place at = grid_.place(line * call_.out_width);
         along<kColumns, S, kMost>(maps, at, call_.out_width, [&](auto outputs, long from,
                                                                 long begin, long end,
-                                                                const auto& pixel) {
-          sum<decltype(outputs)::value>({at.image, at.top, from}, map, begin, end, pixel);
+                                                                const auto& pixels) {
+          sum<decltype(outputs)::value>({at.image, at.top, from}, map, begin, end, pixels);
         });
       }
     });
@@ -71,8 +71,8 @@ class Convolution {
  private:
   static constexpr int kMost = V == 1 ? 7 : 4;
 
-  template <int T, class Pixel>
-  void sum(Place at, long map, long begin, long end, const Pixel& pixel) const {
+  template <int T, class Pixels>
+  void sum(Place at, long map, long begin, long end, const Pixels& pixels) const {
     Vec sums[T][V];
     for (int t = 0; t < T; t++)
       for (int v = 0; v < V; v++) sums[t][v] = load(layer_.bias + map + v * kLanes);
@@ -88,7 +88,7 @@ class Convolution {
             for (int v = 0; v < V; v++) weight[c][v] = load(weights + (c * V + v) * kLanes);
 #pragma GCC unroll 16
           for (int j = 0; j < (T - 1) * S + kColumns; j++) {
-            const float* here = pixel(i, j) + map + u * kLanes;
+            const float* here = pixels[i][j] + map + u * kLanes;
             const Vec seen = Whole ? here[k] - Vec{} : spread_out(load(here), lanes);
 #pragma GCC unroll 8
             for (int t = 0; t < T; t++)
@@ -100,9 +100,13 @@ class Convolution {
     }
     float* to = static_cast<float*>(call_.output.data) + at.image * call_.output.image +
                 at.top * call_.output.row + at.left * call_.output.pixel + map;
-    for (int t = 0; t < T; t++, to += call_.output.pixel)
+    const Limits limits(layer_.activation);
+    for (int t = 0; t < T; t++)
       for (int v = 0; v < V; v++)
-        store(to + v * kLanes, activated(sums[t][v], layer_.activation));
+        store(to + t * call_.output.pixel + v * kLanes, limits(sums[t][v]));
+    if (curved(layer_.activation))
+      for (int t = 0; t < T; t++)
+        bend(to + t * call_.output.pixel, V * kLanes, layer_.activation);
   }
 
   const Grouped& layer_;

@@ -3,10 +3,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -59,37 +63,72 @@ inline void store(BFloat16* to, Vec value) {  // the nearest, or of two the even
   *reinterpret_cast<Halves*>(to) = __builtin_convertvector(kept, Halves);
 }
 
+// The nearest whole number, and a value times 2 to the power of one.
+#ifdef __AVX512F__
+inline Vec nearest(Vec value) {
+  constexpr int kEven = 8;  // as IEEE 754 rounds, without exceptions
+  return reinterpret_cast<Vec>(_mm512_roundscale_ps(reinterpret_cast<__m512>(value), kEven));
+}
+inline Vec scaled(Vec value, Vec power) {
+  return reinterpret_cast<Vec>(
+      _mm512_scalef_ps(reinterpret_cast<__m512>(value), reinterpret_cast<__m512>(power)));
+}
+#else
+constexpr float kWhole = 12582912.f;  // added to a value, its last bits are the whole number
+inline Vec nearest(Vec value) { return value + kWhole - kWhole; }
+inline Vec scaled(Vec value, Vec power) {
+  constexpr float kMost = 127.f;
+  const Vec bits = power + (kMost + kWhole);
+  const Vec all = value * reinterpret_cast<Vec>(reinterpret_cast<Bits>(bits) << 23);
+  return power > kMost ? Vec{} + INFINITY : power < -kMost ? Vec{} : all;
+}
+#endif
+
 // e to the power of a value, to the last digit but one: 2 to the nearest whole power, and a
-// polynomial for the rest (Cephes' expf).
+// polynomial of the least relative error for the rest, which is up to ln(2) / 2.
 inline Vec exponential(Vec value) {
-  constexpr float kMost = 86.f, kWhole = 12582912.f;  // added to it, the last bits are the integer
-  value = value < Vec{} - kMost ? Vec{} - kMost : value;
-  value = value > Vec{} + kMost ? Vec{} + kMost : value;
-  const Vec power = value * 1.44269504f + kWhole, whole = power - kWhole;
-  const Vec rest = value - whole * 0.693359375f + whole * 2.12194440e-4f;
-  Vec sum = rest * 1.9875691500e-4f + 1.3981999507e-3f;
-  sum = sum * rest + 8.3334519073e-3f;
-  sum = sum * rest + 4.1665795894e-2f;
-  sum = sum * rest + 1.6666665459e-1f;
-  sum = sum * rest + 5.0000001201e-1f;
-  sum = sum * rest * rest + rest + 1.f;
-  return reinterpret_cast<Vec>(reinterpret_cast<Bits>(sum) + (reinterpret_cast<Bits>(power) << 23));
+  const Vec power = nearest(value * 1.44269504f);
+  const Vec rest = value - power * 0.693359375f + power * 2.12194440e-4f;
+  Vec sum = rest * 1.3836835e-3f + 8.374824e-3f;
+  sum = sum * rest + 4.1668225e-2f;
+  sum = sum * rest + 1.666642e-1f;
+  sum = sum * rest + 4.999999e-1f;
+  sum = sum * rest + 1.f;
+  sum = sum * rest + 1.f;
+  return scaled(sum, power);
 }
 
-inline Vec sigmoid(Vec value) {
-  const Vec found = 1.f / (1.f + exponential(-value));
-  return value != value ? value : value < Vec{} - 86.f ? Vec{} : found;
-}
+inline Vec sigmoid(Vec value) { return 1.f / (1.f + exponential(-value)); }
+inline Vec silu(Vec value) { return value / (1.f + exponential(-value)); }
 
-// 0: as it is, 1: ReLU, 2: ReLU6, 3: SiLU, 4: sigmoid; the comparisons let NaN through, as torch does.
-inline Vec activated(Vec value, long activation) {
-  if (activation == 0) return value;
-  if (activation > 2) return activation == 3 ? value * sigmoid(value) : sigmoid(value);
-  value = value < Vec{} ? Vec{} : value;
-  if (activation == 2) value = value > Vec{} + 6.f ? Vec{} + 6.f : value;
-  return value;
+// Not less and not more than a limit; NaN stays, as torch lets it.
+#ifdef __AVX512F__
+inline Vec at_least(Vec value, Vec least) {
+  return reinterpret_cast<Vec>(
+      _mm512_max_ps(reinterpret_cast<__m512>(least), reinterpret_cast<__m512>(value)));
 }
+inline Vec at_most(Vec value, Vec most) {
+  return reinterpret_cast<Vec>(
+      _mm512_min_ps(reinterpret_cast<__m512>(most), reinterpret_cast<__m512>(value)));
+}
+#else
+inline Vec at_least(Vec value, Vec least) { return value < least ? least : value; }
+inline Vec at_most(Vec value, Vec most) { return value > most ? most : value; }
+#endif
 
+// Activations by number: 0: none, 1: ReLU, 2: ReLU6, 3: SiLU, 4: sigmoid.
+inline bool curved(long activation) { return activation > 2; }
+
+// Those that are not curved.
+struct Limits {
+  explicit Limits(long activation)
+      : least(Vec{} + (activation == 1 || activation == 2 ? 0.f : -INFINITY)),
+        most(Vec{} + (activation == 2 ? 6.f : INFINITY)) {}
+  Vec operator()(Vec value) const { return at_most(at_least(value, least), most); }
+  const Vec least, most;
+};
+
+// The first values of a vector.
 template <class Value>
 Vec load_some(const Value* from, long count) {
   Value some[kLanes] = {};
@@ -102,6 +141,27 @@ void store_some(Value* to, Vec value, long count) {
   Value some[kLanes];
   store(some, value);
   std::memcpy(to, some, sizeof(Value) * count);
+}
+
+#ifdef __AVX512F__
+inline __mmask16 first(long count) { return static_cast<__mmask16>((1u << count) - 1); }
+inline Vec load_some(const float* from, long count) {
+  return reinterpret_cast<Vec>(_mm512_maskz_loadu_ps(first(count), from));
+}
+inline void store_some(float* to, Vec value, long count) {
+  _mm512_mask_storeu_ps(to, first(count), reinterpret_cast<__m512>(value));
+}
+#endif
+
+// Those that are, for some values where they are. It comes after others have been written: a vector
+// is read slowly while it is on its way to memory.
+[[gnu::noinline]] inline void bend(float* values, long count, long activation) {
+  const auto each = [&](const auto& act) {
+    long i = 0;
+    for (; i + kLanes <= count; i += kLanes) store(values + i, act(load(values + i)));
+    if (i < count) store_some(values + i, act(load_some(values + i, count - i)), count - i);
+  };
+  activation == 3 ? each(silu) : each(sigmoid);
 }
 
 // Memory of one thread, kept from call to call.

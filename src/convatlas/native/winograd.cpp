@@ -23,7 +23,7 @@ struct Layer {
   long tile;        // M: 2 or 4
   long block;       // tiles at a time, at most
   long together;    // 1: all threads work on one block, 0: each on one of its own
-  long activation;  // as `activated` has them
+  long activation;  // as `curved` and `Limits` have them
   long threads;
   long halves;  // 1: maps of bfloat16, 0: of float32
 };
@@ -113,8 +113,15 @@ class Convolution {
     const long vectors = std::min(kPanel, maps_ - map) / kLanes, depth = layer_.channels;
     by_width(vectors, [&](auto width) {
       constexpr int V = decltype(width)::value;
-      multiply_panel<V>(count, a, in_row_, b, depth, next, [&](long row, const Vec (&sum)[V]) {
-        for (int v = 0; v < V; v++) store(to + row * out_row_ + v * kLanes, sum[v]);
+      const Rows<float> rows{a, in_row_, depth, 1, 0};
+      multiply_panel<V>(count, rows, b, next, [&](long row, const auto& sums) [[gnu::always_inline]] {
+        float* at = to + row * out_row_;
+#pragma GCC unroll 12
+        for (const auto& sum : sums) {
+#pragma GCC unroll 4
+          for (int v = 0; v < V; v++) store(at + v * kLanes, sum[v]);
+          at += out_row_;
+        }
       });
     });
   }
@@ -122,6 +129,7 @@ class Convolution {
   // A' m A of some tiles of the block, bias, what is added, activation: into the output.
   void give(long first, long from, long to, const float* memory) const {
     const Maps &maps = call_.output, &added = call_.added;
+    const Limits limits(layer_.activation);
     for (long t = from; t < to; t++) {
       const Place at = grid_.place(first + t);
       const long rows = std::min<long>(M, call_.out_height - at.top);
@@ -129,6 +137,10 @@ class Convolution {
       const auto begin = [&at](const Maps& of) {
         Value* data = static_cast<Value*>(of.data);
         return data + at.image * of.image + at.top * of.row + at.left * of.pixel;
+      };
+      const auto each = [&](Value* pixel, const Maps& of, const auto& work) {
+        for (long i = 0; i < rows; i++)
+          for (long j = 0; j < columns; j++) work(pixel + i * of.row + j * of.pixel, i, j);
       };
       for (long k = 0; k < layer_.maps; k += kLanes) {
         const long left = layer_.maps - k;
@@ -141,20 +153,21 @@ class Convolution {
           for (int i = 0; i < M; i++) half[i][j] = o[i];
         }
         const Vec bias = load(layer_.bias + k);
-        for (long i = 0; i < rows; i++) {
-          Vec o[M];
-          Tile::output(half[i], o);
-          for (long j = 0; j < columns; j++) {
-            Vec value = o[j] + bias;
-            if (added.data) {
-              const Value* more = begin(added) + i * added.row + j * added.pixel + k;
-              value += left >= kLanes ? load(more) : load_some(more, left);
-            }
-            value = activated(value, layer_.activation);
-            Value* pixel = begin(maps) + i * maps.row + j * maps.pixel + k;
-            left >= kLanes ? store(pixel, value) : store_some(pixel, value, left);
-          }
+        Vec found[M][M];
+        for (int i = 0; i < M; i++) {
+          Tile::output(half[i], found[i]);
+          for (int j = 0; j < M; j++) found[i][j] += bias;
         }
+        if (added.data)
+          each(begin(added) + k, added, [&](const Value* more, long i, long j) {
+            found[i][j] += left >= kLanes ? load(more) : load_some(more, left);
+          });
+        for (auto& row : found)
+          for (Vec& value : row) value = limits(value);
+        if (curved(layer_.activation)) bend(&found[0][0][0], M * M * kLanes, layer_.activation);
+        each(begin(maps) + k, maps, [&](Value* pixel, long i, long j) {
+          left >= kLanes ? store(pixel, found[i][j]) : store_some(pixel, found[i][j], left);
+        });
       }
     }
   }
