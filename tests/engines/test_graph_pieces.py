@@ -24,11 +24,10 @@ def model() -> nn.Sequential:
 
 
 @pytest.mark.parametrize(("images", "size"), [(0, 1), (1, 1), (2, 2), (3.5, 3), (5, 3), (6, 6)])
-def test_a_piece_is_the_largest_part_of_the_batch_that_fits(monkeypatch, images, size):
+def test_a_piece_is_the_largest_part_of_the_batch_that_fits(images, size):
     image = (4 + 4) * 8 * 8 * 4  # bytes that the convolution reads and writes
-    monkeypatch.setattr(graph_pieces, "CACHE_BYTES", images * image)
     net, x = model(), torch.randn(6, 4, 8, 8)
-    found, facts = rewritten_in_pieces(Order(net, x))
+    found, facts = rewritten_in_pieces(Order(net, x), cache_bytes=images * image)
     assert facts["images_at_a_time"] == size
     assert isinstance(found, Pieces) == (size < 6)
     torch.testing.assert_close(found(x), net(x))
@@ -36,25 +35,22 @@ def test_a_piece_is_the_largest_part_of_the_batch_that_fits(monkeypatch, images,
 
 @pytest.mark.parametrize("is_quicker", [True, False])
 def test_a_batch_is_cut_only_where_that_is_quicker(monkeypatch, is_quicker):
-    monkeypatch.setattr(graph_pieces, "CACHE_BYTES", 0)
     monkeypatch.setattr(graph_pieces, "quicker", lambda *_: is_quicker)
-    found, facts = rewritten_in_pieces(Order(model(), torch.randn(4, 4, 8, 8)))
+    found, facts = rewritten_in_pieces(Order(model(), torch.randn(4, 4, 8, 8)), cache_bytes=0)
     assert isinstance(found, Pieces) == is_quicker
     assert facts["images_at_a_time"] == (1 if is_quicker else 4)
 
 
-def test_one_image_is_not_cut(monkeypatch):
-    monkeypatch.setattr(graph_pieces, "CACHE_BYTES", 0)
-    found, facts = rewritten_in_pieces(Order(model(), torch.randn(1, 4, 8, 8)))
+def test_one_image_is_not_cut():
+    found, facts = rewritten_in_pieces(Order(model(), torch.randn(1, 4, 8, 8)), cache_bytes=0)
     assert not isinstance(found, Pieces)
     assert facts["images_at_a_time"] == 1
 
 
-def test_images_that_depend_on_each_other_stay_together(monkeypatch):
-    monkeypatch.setattr(graph_pieces, "CACHE_BYTES", 0)
+def test_images_that_depend_on_each_other_stay_together():
     by_batch = nn.Sequential(nn.BatchNorm2d(4, track_running_stats=False), *model()).eval()
     x = torch.randn(4, 4, 8, 8) * torch.arange(1, 5).view(4, 1, 1, 1)
-    found, facts = rewritten_in_pieces(Order(by_batch, x))
+    found, facts = rewritten_in_pieces(Order(by_batch, x), cache_bytes=0)
     assert facts["images_at_a_time"] == 4
     torch.testing.assert_close(found(x), by_batch(x))
 

@@ -36,7 +36,7 @@ class Pieces(nn.Module):
 
 
 def rewritten_in_pieces(
-    order: Order, factory: Factory = no_layer
+    order: Order, factory: Factory = no_layer, cache_bytes: int = CACHE_BYTES
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Rewrite a network for a batch, or for a part of it that suits the cache: what is quicker.
 
@@ -48,7 +48,7 @@ def rewritten_in_pieces(
     """
     module, facts = rewritten(order, factory)
     batch = len(order.example)
-    size = fitting(module, batch)
+    size = fitting(module, batch, cache_bytes)
     if size < batch:
         piece = dataclasses.replace(order, example=order.example[:size])
         smaller, smaller_facts = rewritten(piece, factory)
@@ -58,7 +58,7 @@ def rewritten_in_pieces(
     return module, facts | {"images_at_a_time": batch}
 
 
-def fitting(module: fx.GraphModule, batch: int) -> int:
+def fitting(module: fx.GraphModule, batch: int, cache_bytes: int = CACHE_BYTES) -> int:
     """Give the largest part of a batch of which what any operation reads and writes fits."""
     read = [
         (node, *node.all_input_nodes)
@@ -67,7 +67,7 @@ def fitting(module: fx.GraphModule, batch: int) -> int:
     ]
     most = max((sum(_bytes(one) for one in nodes) for nodes in read), default=0)
     sizes = [size for size in range(1, batch + 1) if batch % size == 0]
-    return max((size for size in sizes if size * most <= CACHE_BYTES * batch), default=1)
+    return max((size for size in sizes if size * most <= cache_bytes * batch), default=1)
 
 
 def _bytes(node: fx.Node) -> int:

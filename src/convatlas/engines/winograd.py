@@ -13,7 +13,7 @@ from convatlas.engines.depthwise_conv import find_gates_and_norms
 from convatlas.engines.eager import PreparedModule, channels_last, dtype_of
 from convatlas.engines.engine import Order, Precision
 from convatlas.engines.graph_in_place import write_in_place
-from convatlas.engines.graph_pieces import Pieces, rewritten_in_pieces
+from convatlas.engines.graph_pieces import CACHE_BYTES, Pieces, rewritten_in_pieces
 from convatlas.engines.graph_steps import run_in_steps
 from convatlas.engines.native_build import library, no_compiler, versions
 from convatlas.engines.native_pool import find_pools
@@ -55,7 +55,7 @@ class Winograd:
         with ThreadPoolExecutor() as pool:
             list(pool.map(library, _CODES))
         layers = WinogradLayers()
-        module, facts = rewritten_in_pieces(order, layers)
+        module, facts = rewritten_in_pieces(order, layers, CACHE_BYTES // 2)  # calls cost less
         graph = cast("fx.GraphModule", module.module if isinstance(module, Pieces) else module)
         norms = find_response_norms(graph)
         for one in norms:

@@ -20,7 +20,7 @@ extern "C" struct Grouped {
 namespace {
 
 constexpr int kColumns = 3;
-constexpr long kParts = 8;  // of the lines of a block of maps
+constexpr long kNear = 512 << 10;  // bytes of weights that stay in a core's cache
 
 typedef std::int32_t Lanes __attribute__((vector_size(4 * kLanes)));
 
@@ -49,27 +49,27 @@ class Convolution {
       : layer_(layer), call_(call), grid_(call.images, call.out_height, call.out_width, 1),
         within_(std::min<long>(layer.group, kLanes)), first_(first_channels(within_)) {}
 
-  // A block of maps for some lines at a time: its weights stay near.
+  // A line of outputs at a time, for so many maps that their weights stay near.
   void run() {
     const long blocks = layer_.maps / (V * kLanes), lines = call_.images * call_.out_height;
-    const long parts = std::min(lines, kParts);
-    share(call_.parallel, layer_.threads, blocks * parts, [&](long item) {
+    const long weights = layer_.maps * layer_.group * layer_.high * kColumns * long{sizeof(float)};
+    const long cuts = std::min(blocks, (weights + kNear - 1) / kNear);
+    share(call_.parallel, layer_.threads, cuts * lines, [&](long item) {
       const Windows<float> maps{call_.input, call_.height,   call_.width,     layer_.high,
                                 layer_.down, layer_.pad_top, layer_.pad_left, layer_.zeros};
-      const long map = item / parts * V * kLanes, part = item % parts;
-      for (long line = lines * part / parts; line < lines * (part + 1) / parts; line++) {
-        const Place at = grid_.place(line * call_.out_width);
-        along<kColumns, S, kMost>(maps, at, call_.out_width, [&](auto outputs, long from,
-                                                                long begin, long end,
-                                                                const auto& pixels) {
-          sum<decltype(outputs)::value>({at.image, at.top, from}, map, begin, end, pixels);
-        });
-      }
+      const long cut = item / lines;
+      const Place at = grid_.place(item % lines * call_.out_width);
+      along<kColumns, S, kMost>(maps, at, call_.out_width, [&](auto outputs, long from, long begin,
+                                                              long end, const auto& pixels) {
+        for (long block = blocks * cut / cuts; block < blocks * (cut + 1) / cuts; block++)
+          sum<decltype(outputs)::value>({at.image, at.top, from}, block * V * kLanes, begin, end,
+                                        pixels);
+      });
     });
   }
 
  private:
-  static constexpr int kMost = V == 1 ? 7 : 4;
+  static constexpr int kMost = 7 * V <= kSums ? 7 : 4;
 
   template <int T, class Pixels>
   void sum(Place at, long map, long begin, long end, const Pixels& pixels) const {
