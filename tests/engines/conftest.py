@@ -7,6 +7,7 @@ from torch import nn
 
 from convatlas.catalog import build
 from convatlas.engines import winograd_choice
+from convatlas.engines.native_build import no_compiler
 from convatlas.engines.winograd_choice import DIRECT
 
 
@@ -14,6 +15,14 @@ from convatlas.engines.winograd_choice import DIRECT
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CONVATLAS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """Skip where the code of native/ can't be built."""
+    reason = no_compiler()
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
