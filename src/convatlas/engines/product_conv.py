@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from convatlas.engines.native_arena import Arena, in_large_pages
 from convatlas.engines.native_layer import NativeLayer
+from convatlas.native.depthwise import lanes
 from convatlas.native.maps import Plan, padded_bias
 from convatlas.native.product import Product, entry, in_panels
 
@@ -65,3 +66,8 @@ def as_conv(linear: nn.Linear) -> nn.Conv2d:
     conv.weight = nn.Parameter(linear.weight.detach()[:, :, None, None], False)
     conv.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach(), False)
     return conv
+
+
+def by_lines(conv: nn.Conv2d) -> bool:
+    """Say whether the code takes a line of outputs at a time, as it does of few channels."""
+    return conv.in_channels < lanes() and conv.kernel_size[1] > 1

@@ -14,7 +14,7 @@ from convatlas.engines.graph_layers import PackedLinear, packed_conv
 from convatlas.engines.grouped_conv import GroupedConv, groups
 from convatlas.engines.native_arena import Arena, apart
 from convatlas.engines.native_layer import NativeLayer, takes
-from convatlas.engines.product_conv import ProductConv, ProductLinear
+from convatlas.engines.product_conv import ProductConv, ProductLinear, by_lines
 from convatlas.engines.separable_conv import SeparableConv, separable
 from convatlas.engines.wanted import Wanted
 from convatlas.engines.winograd_conv import WinogradConv, filters
@@ -194,6 +194,8 @@ def _plans(wanted: Wanted) -> list[Plan]:
     # in bfloat16 oneDNN multiplies twice as many values at once
     if not takes(layer) or layer.weight.dtype == torch.bfloat16:
         return []
+    if by_lines(layer):
+        return [WHOLE]
     return [Plan(1, 48, False), Plan(1, 192, False), Plan(1, 384, True)]
 
 

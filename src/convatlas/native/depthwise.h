@@ -34,7 +34,7 @@ void filter(const Depthwise& how, const Windows<Value>& maps, long channels, Pla
         const float* weights = how.weights + i * K * step + c;
         Vec weight[K];
         for (int k = 0; k < K; k++) weight[k] = load(weights + k * step);
-#pragma GCC unroll 16
+#pragma GCC unroll 32
         for (int j = 0; j < (T - 1) * S + K; j++) {
           const Vec seen = load(pixels[i][j] + c);
 #pragma GCC unroll 8

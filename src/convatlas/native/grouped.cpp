@@ -86,7 +86,7 @@ class Convolution {
           Vec weight[kColumns][V];
           for (int c = 0; c < kColumns; c++)
             for (int v = 0; v < V; v++) weight[c][v] = load(weights + (c * V + v) * kLanes);
-#pragma GCC unroll 16
+#pragma GCC unroll 32
           for (int j = 0; j < (T - 1) * S + kColumns; j++) {
             const float* here = pixels[i][j] + map + u * kLanes;
             const Vec seen = Whole ? here[k] - Vec{} : spread_out(load(here), lanes);

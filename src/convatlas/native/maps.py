@@ -28,13 +28,15 @@ class Plan:
     together: bool
 
     def __str__(self) -> str:
+        if self == WHOLE:
+            return "a line a thread"
         who = "by all threads" if self.together else "a thread"
         if self.tile == 1:
             return f"product, {self.block} pixels {who}"
         return f"F({self.tile}x{self.tile},3x3), {self.block} tiles {who}"
 
 
-WHOLE = Plan(1, 1, False)  # of layers that the code cuts up by itself
+WHOLE = Plan(1, 1, False)  # of layers that the code cuts up by itself: into lines
 
 
 class Maps(ctypes.Structure):

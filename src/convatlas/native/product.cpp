@@ -3,10 +3,11 @@
 // The pixels that an output sees are a row of a matrix. Of 1x1 filters whose pixels lie evenly apart
 // those are read where they are; else a block of rows is gathered, which stays in the cache. Of few
 // maps, as images have, the lines that a line of outputs sees are copied, with what lies outside:
-// its rows are parts of them that overlap. What follows (bias, the sum of a residual unit, the activation) is done while sums leave the registers:
-// maps are written once. Filters that look at one map each (a depthwise convolution, or a norm) may
-// come before 1x1 filters: what they give stays in the cache. Values and weights are of float32 or of bfloat16; computed with is float32.
-// One image through a linear layer reads its weights as quickly as memory gives them.
+// its rows are parts of them that overlap. Bias, the sum of a residual unit and ReLU are done while
+// sums leave the registers; SiLU and sigmoid once a block is written. Filters that look at one map
+// each (a depthwise convolution, or a norm) may come before 1x1 filters: what they give stays in the
+// cache. Values and weights are of float32 or of bfloat16; computed with is float32. One image
+// through a linear layer reads its weights as quickly as memory gives them.
 
 #include <atomic>
 #include <type_traits>
@@ -22,7 +23,7 @@ struct Product {
   const float* bias;    // whole vectors
   long channels, maps;
   long high, wide, down, right, pad_top, pad_left;  // filters, strides, and what lies outside
-  long block;       // pixels at a time, at most
+  long block;       // pixels at a time, at most; of few channels, a line of them
   long together;    // 1: all threads work on one block, 0: each on one of its own
   long activation;  // as `curved` and `Limits` have them
   long threads;
@@ -222,7 +223,7 @@ class Run {
         Rows<Value> some = rows;
         if (parts > 1) some.begin += from, some.run = deep;
         multiply_panel<V>(count, some, weight, next(weight), [&](long row, const auto& sum)
-                                                                 [[gnu::always_inline]] {
+                                                                 __attribute__((always_inline)) {
           constexpr int R = std::extent_v<std::remove_reference_t<decltype(sum)>>;
           if constexpr (std::is_same_v<Value, float> && 2 * R > most_rows(V))
             if (quick) return give<R, V>(first + row, map, limits, sum);

@@ -29,7 +29,7 @@ class Product(ctypes.Structure):
 
 def in_panels(weight: Tensor) -> Tensor:
     """Lay out filters (maps, channels, rows, columns) as `Product` has them, in one row."""
-    maps, panel = weight.shape[0], library(_SOURCE).product_panel()
+    maps, panel = weight.shape[0], _panel()
     rows = weight.permute(0, 2, 3, 1).flatten(1)
     rows = nn.functional.pad(rows, (0, 0, 0, padded(maps, lanes()) - maps))
     whole = len(rows) // panel * panel
@@ -41,3 +41,8 @@ def in_panels(weight: Tensor) -> Tensor:
 def entry() -> c_void_p:
     """Give where the code begins that `run_layer` runs."""
     return ctypes.cast(library(_SOURCE).product_run, c_void_p)
+
+
+@functools.cache
+def _panel() -> int:
+    return library(_SOURCE).product_panel()

@@ -63,6 +63,21 @@ inline void store(BFloat16* to, Vec value) {  // the nearest, or of two the even
   *reinterpret_cast<Halves*>(to) = __builtin_convertvector(kept, Halves);
 }
 
+// Not less and not more than a limit; NaN stays, as torch lets it.
+#ifdef __AVX512F__
+inline Vec at_least(Vec value, Vec least) {
+  return reinterpret_cast<Vec>(
+      _mm512_max_ps(reinterpret_cast<__m512>(least), reinterpret_cast<__m512>(value)));
+}
+inline Vec at_most(Vec value, Vec most) {
+  return reinterpret_cast<Vec>(
+      _mm512_min_ps(reinterpret_cast<__m512>(most), reinterpret_cast<__m512>(value)));
+}
+#else
+inline Vec at_least(Vec value, Vec least) { return value < least ? least : value; }
+inline Vec at_most(Vec value, Vec most) { return value > most ? most : value; }
+#endif
+
 // The nearest whole number, and a value times 2 to the power of one.
 #ifdef __AVX512F__
 inline Vec nearest(Vec value) {
@@ -87,6 +102,7 @@ inline Vec scaled(Vec value, Vec power) {
 // e to the power of a value, to the last digit but one: 2 to the nearest whole power, and a
 // polynomial of the least relative error for the rest, which is up to ln(2) / 2.
 inline Vec exponential(Vec value) {
+  value = at_least(value, Vec{} - 128.f);  // below it is 0, and the rest would be no rest
   const Vec power = nearest(value * 1.44269504f);
   const Vec rest = value - power * 0.693359375f + power * 2.12194440e-4f;
   Vec sum = rest * 1.3836835e-3f + 8.374824e-3f;
@@ -100,21 +116,6 @@ inline Vec exponential(Vec value) {
 
 inline Vec sigmoid(Vec value) { return 1.f / (1.f + exponential(-value)); }
 inline Vec silu(Vec value) { return value / (1.f + exponential(-value)); }
-
-// Not less and not more than a limit; NaN stays, as torch lets it.
-#ifdef __AVX512F__
-inline Vec at_least(Vec value, Vec least) {
-  return reinterpret_cast<Vec>(
-      _mm512_max_ps(reinterpret_cast<__m512>(least), reinterpret_cast<__m512>(value)));
-}
-inline Vec at_most(Vec value, Vec most) {
-  return reinterpret_cast<Vec>(
-      _mm512_min_ps(reinterpret_cast<__m512>(most), reinterpret_cast<__m512>(value)));
-}
-#else
-inline Vec at_least(Vec value, Vec least) { return value < least ? least : value; }
-inline Vec at_most(Vec value, Vec most) { return value > most ? most : value; }
-#endif
 
 // Activations by number: 0: none, 1: ReLU, 2: ReLU6, 3: SiLU, 4: sigmoid.
 inline bool curved(long activation) { return activation > 2; }
@@ -153,7 +154,7 @@ inline void store_some(float* to, Vec value, long count) {
 }
 #endif
 
-// Those that are, for some values where they are. It comes after others have been written: a vector
+// Those that are, for some values where they are: best when more has been written since, as a vector
 // is read slowly while it is on its way to memory.
 [[gnu::noinline]] inline void bend(float* values, long count, long activation) {
   const auto each = [&](const auto& act) {

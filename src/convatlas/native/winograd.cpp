@@ -114,7 +114,8 @@ class Convolution {
     by_width(vectors, [&](auto width) {
       constexpr int V = decltype(width)::value;
       const Rows<float> rows{a, in_row_, depth, 1, 0};
-      multiply_panel<V>(count, rows, b, next, [&](long row, const auto& sums) [[gnu::always_inline]] {
+      multiply_panel<V>(count, rows, b, next, [&](long row, const auto& sums)
+                                                  __attribute__((always_inline)) {
         float* at = to + row * out_row_;
 #pragma GCC unroll 12
         for (const auto& sum : sums) {
@@ -164,7 +165,7 @@ class Convolution {
           });
         for (auto& row : found)
           for (Vec& value : row) value = limits(value);
-        if (curved(layer_.activation)) bend(&found[0][0][0], M * M * kLanes, layer_.activation);
+        if (curved(layer_.activation)) bend(reinterpret_cast<float*>(found), M * M * kLanes, layer_.activation);
         each(begin(maps) + k, maps, [&](Value* pixel, long i, long j) {
           left >= kLanes ? store(pixel, found[i][j]) : store_some(pixel, found[i][j], left);
         });
